@@ -1,0 +1,21 @@
+# Aliases only: each target is one line that the README explains.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup run check full bench
+
+setup:
+	$(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev]'
+
+run:
+	$(BIN)/deleverage run october-2025 --accounts 20000
+
+check:
+	$(BIN)/pytest -n 2
+
+full:
+	$(BIN)/pytest -n 2 -m 'full or not full'
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 --cov --cov-report=term
+
+bench:
+	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done

@@ -1,0 +1,216 @@
+"""`Books`: the order books of all markets, executed batch by batch."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.book.ladders import BookLimitError, Ladders
+from abm.book.match_kernel import QUEUES, RESTING, WAITING, match_batch, survey
+from abm.state import BUY, CLOSE, FILL, I64, NOBODY
+
+__all__ = ["BookLimitError", "Books", "Outcome", "state_text"]
+
+
+class Outcome(NamedTuple):
+    """What a batch did. The arrays are views of buffers that the next `match` overwrites: copy what must last."""
+
+    fills: NDArray[np.void]
+    """FILL[k] in the order of execution."""
+    closes: NDArray[np.void]
+    """CLOSE[j] in the order of execution: everything that left, or was refused, without trading. `op` is how the order entered
+    (REPLACE while it trades as a replaced order; the message's own for a rejected message), `order` its id (for a rejected
+    cancel, replace or trigger the handle that was given)."""
+    handles: I64
+    """int64[n]: handle of what came to rest or to wait because of message i, else NOBODY. A later message may have
+    filled it already: `Books.order` tells."""
+
+
+class Books:
+    """Price-time-priority books of many markets over one pool of orders.
+
+    Parameters: `markets` their number (or anything with `.count`); `base_ticks` and `levels` the price range to begin with (it grows),
+    and `self_trade` a mode of `abm.state`, each one number or one a market; `capacity` the pool to begin with (it grows).
+    With `fixed_slots` new orders name a dense id below `capacity`: id = slot = handle, and an id is accepted once.
+    """
+
+    def __init__(
+        self,
+        markets: Any,
+        base_ticks: Any = 0,
+        levels: Any = 1 << 20,
+        self_trade: Any = 0,
+        capacity: int = 1 << 16,
+        fixed_slots: bool = False,
+    ) -> None:
+        self.count = int(getattr(markets, "count", markets))
+        self.fixed_slots = fixed_slots
+        self._memory = Ladders(self.count, base_ticks, levels, self_trade, capacity)
+        self._fills = np.empty(1 << 12, FILL)
+        self._closes = np.empty(1 << 14, CLOSE)
+        self._handles = np.empty(1 << 10, np.int64)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Take the present arrays: growth replaces them."""
+        memory = self._memory
+        self._pool = memory.pool
+        self._state = (
+            *(memory.orders, memory.levels, memory.words0, memory.words1, memory.words2),
+            *(memory.queues, memory.books, memory.free, memory.pool),
+        )
+
+    @property
+    def orders(self) -> NDArray[np.void]:
+        """The pool, ORDER[capacity]. Growth makes a new array: read the property again after each batch."""
+        return self._memory.orders
+
+    # --- executing --------------------------------------------------------------------------------------------------------------
+    def match(self, messages: NDArray[np.void], net_lots: I64, net_offset: I64, first_fill_seq: int = 0) -> Outcome:
+        """Execute MESSAGE[n] in the order given.
+
+        `net_lots` (int64, flat) holds signed positions at `net_offset[market] + account`; it is kept current at each fill. Offset -1
+        or account NOBODY: not tracked. A `cause` of a fill by a last-price stop is `first_fill_seq` plus the index of the fill
+        that set it off. In REPLACE messages UNCHANGED (-1) keeps price or size, size 0 cancels. Raises BookLimitError, with
+        nothing changed, when the pool or the price range would pass the stated limits.
+        """
+        n = messages.size
+        memory = self._memory
+        new, outside = survey(messages, memory.books)
+        if outside:
+            memory.wanted_range(messages)  # refuses before the pool is touched
+        if self.fixed_slots:
+            self._check_ids(messages)
+        elif new > memory.orders.size - self._pool[1] + self._pool[0]:
+            memory.make_room_for_orders(new)
+            self._bind()
+        if outside:
+            memory.make_room_for_prices(messages)
+            self._bind()
+        # every meeting of two orders exhausts one of them, so this many fills are possible and no more
+        bound = (memory.orders.size if self.fixed_slots else int(self._pool[1] - self._pool[0])) + new + 1
+        if bound > self._fills.size:
+            self._fills = np.empty(2 * bound, FILL)
+        if 4 * (bound + n) > self._closes.size:
+            self._closes = np.empty(8 * (bound + n), CLOSE)
+        if n > self._handles.size:
+            self._handles = np.empty(2 * n, np.int64)
+        fills, closes, handles = self._fills, self._closes, self._handles
+        n_fills, n_closes = match_batch(
+            messages, *self._state, net_lots, net_offset, fills, closes, handles, first_fill_seq, self.fixed_slots
+        )
+        return Outcome(fills[:n_fills], closes[:n_closes], handles[:n])
+
+    def _check_ids(self, messages: NDArray[np.void]) -> None:
+        ids = messages["order"]
+        if ids.size and not 0 <= ids.min() <= ids.max() < self._memory.orders.size:
+            raise BookLimitError(f"with fixed slots ids run from 0 to {self._memory.orders.size - 1}")
+
+    # --- looking ----------------------------------------------------------------------------------------------------------------
+    def best(self, market: int, side: int) -> int:
+        """Best price of a side in ticks; 0 = empty."""
+        return int(self._memory.queues[market * QUEUES + (side < 0)]["best"])
+
+    def last(self, market: int) -> int:
+        """Last trade price in ticks; 0 = none yet."""
+        return int(self._memory.books[market]["last"])
+
+    def count_resting(self, market: int, side: int) -> int:
+        """Number of resting orders of a side."""
+        return int(self._memory.queues[market * QUEUES + (side < 0)]["count"])
+
+    def ladder(self, market: int, side: int, worst_ticks: int | None = None) -> tuple[I64, I64]:
+        """Prices (ticks) and lots of the non-empty levels of a side, best first, up to `worst_ticks`."""
+        queue = market * QUEUES + (side < 0)
+        low, high = (worst_ticks or 0, None) if side == BUY else (0, worst_ticks)
+        ticks = self._memory.ticks(queue, low, high)[::-side]
+        lots = self._memory.levels["lots"][ticks + self._memory.queues["shift"][queue]]
+        return ticks, lots
+
+    def depth_lots(self, market: int, side: int, worst_ticks: int) -> int:
+        """Lots resting on a side at `worst_ticks` or better."""
+        return int(self.ladder(market, side, worst_ticks)[1].sum())
+
+    def impact_ticks(self, market: int, side: int, lots: int) -> float:
+        """Average price in ticks at which a taker of this side would trade `lots`; nan if the book holds less."""
+        ticks, size = self.ladder(market, -side)
+        before = np.cumsum(size) - size
+        taken = np.clip(lots - before, 0, size)
+        return float((ticks * taken).sum() / lots) if lots > 0 and taken.sum() == lots else float("nan")
+
+    def due_stops(self, market: int, mark_ticks: int) -> I64:
+        """Handles of the ON_MARK stops that this mark sets off: buys by rising stop, sells by falling, ties by entry."""
+        memory, found = self._memory, []
+        for side, kind in ((1, 4), (-1, 5)):
+            best = int(memory.queues[market * QUEUES + kind]["best"])
+            if best != 0 and side * (mark_ticks - best) >= 0:
+                slots, ticks = memory.walk(market * QUEUES + kind)
+                found.append(slots[side * (mark_ticks - ticks) >= 0])
+        return self.handles(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+    def handles(self, slots: I64) -> I64:
+        """Handles of slots (int64)."""
+        return np.asarray(slots, np.int64) | (self.orders["generation"][slots].astype(np.int64) << 32)
+
+    def handles_of(self, mask: NDArray[np.bool_], market: int) -> I64:
+        """Handles of everything resting or waiting in a market that belongs to the rows of bool[R] `mask`, by slot."""
+        slots = self._memory.live_slots(market)
+        account = self.orders["account"][slots]
+        return self.handles(slots[(account != NOBODY) & mask[account]])
+
+    def order(self, handle: int) -> np.void | None:
+        """The live order with this handle as a record view, or None when it has left (its generation has passed)."""
+        slot = int(handle) & 0xFFFFFFFF
+        if handle < 0 or slot >= self.orders.size:
+            return None
+        record: np.void = self.orders[slot]
+        live = record["state"] in (RESTING, WAITING) and int(record["generation"]) == int(handle) >> 32
+        return record if live else None
+
+    def resting(self, market: int, side: int) -> tuple[I64, I64, I64, NDArray[np.int32], I64]:
+        """(price_ticks, size_lots, order ids, accounts, handles) of a side in match order."""
+        slots, ticks = self._memory.walk(market * QUEUES + (side < 0))
+        mine = self.orders[slots]
+        return ticks, mine["size_lots"], mine["id"], mine["account"], self.handles(slots)
+
+    def waiting_stops(self, market: int) -> NDArray[np.void]:
+        """Records (copies, ORDER) of the waiting stops, by id."""
+        memory = self._memory
+        slots = np.concatenate([memory.walk(market * QUEUES + kind)[0] for kind in range(2, QUEUES)])
+        mine = self.orders[slots]
+        return mine[np.argsort(mine["id"], kind="stable")]
+
+    def check(self) -> None:
+        """Validate the whole structure; raises AssertionError."""
+        self._memory.check(self.fixed_slots)
+
+    def state_sha256(self, market: int) -> str:
+        """SHA-256 of resting orders and waiting stops, as in the order stream's `book.json`."""
+        return hashlib.sha256(state_text(self, market).encode()).hexdigest()
+
+
+def state_text(books: Books, market: int, prices: I64 | None = None, ids: I64 | None = None) -> str:
+    """The text behind `state_sha256`: `side,price,id,qty;` in match order, then `X<side>,<stop>,<price or 0>,<id>,<qty>;` by id.
+
+    `prices` and `ids` translate ticks and ids back for books that were run on ranks instead (replays).
+    """
+    parts = []
+    for side, letter in ((1, "B"), (-1, "S")):
+        ticks, lots, order, _, _ = books.resting(market, side)
+        ticks = ticks if prices is None else prices[ticks]
+        order = order if ids is None else ids[order]
+        rows = zip(ticks.tolist(), order.tolist(), lots.tolist(), strict=True)
+        parts += [f"{letter},{price},{number},{size};" for price, number, size in rows]
+    stops = []
+    for record in books.waiting_stops(market):
+        stop, price, number = int(record["stop_ticks"]), int(record["price_ticks"]), int(record["id"])
+        if prices is not None:
+            stop, price = int(prices[stop]), int(prices[price]) if price else 0
+        if ids is not None:
+            number = int(ids[number])
+        letter = "B" if record["side"] == BUY else "S"
+        stops.append((number, f"X{letter},{stop},{price},{number},{int(record['size_lots'])};"))
+    return "".join(parts) + "".join(text for _, text in sorted(stops))

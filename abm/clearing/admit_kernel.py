@@ -1,0 +1,184 @@
+"""Admission: is a message covered? What it may cost at worst is reserved before anything is matched.
+
+A flat kernel by design (see docs/model.md, compiled phases): one pass over the batch, no helper that takes arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.compiled import kernel
+from abm.state import (
+    CANCEL,
+    FOK,
+    FORCED,
+    IOC,
+    ISOLATED,
+    MARKET,
+    NOBODY,
+    PERPETUAL,
+    REDUCE_ONLY,
+    REFUSED,
+    REPLACE,
+    STOP,
+    TRIGGER,
+)
+from abm.units import at_rate_ceil
+
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+
+
+@kernel
+def admit(
+    messages: NDArray[Any],
+    orders: NDArray[Any],
+    mark_ticks: I64,
+    market_kind: I32,
+    market_venue: I32,
+    market_slot: I32,
+    market_settle: I32,
+    market_base: I32,
+    tick_value: I64,
+    lot_units: I64,
+    taker_fee: I64,
+    band: I64,
+    perp_of_slot: I32,
+    tier_floor: I64,
+    tier_leverage: I64,
+    mode: I32,
+    leverage: I64,
+    cash: I64,
+    reserved: I64,
+    margin: I64,
+    position: I64,
+    entry_cost: I64,
+    open_bid: I64,
+    open_ask: I64,
+    first_id: int,
+) -> int:
+    """Admit the batch in its order; returns how many messages are refused (their op becomes REFUSED).
+
+    Sets each order's worst price and `unit_reserve` (units per lot), and reserves. For derivatives, initial margin is taken on
+    max(|net + bids|, |net - asks|) at the mark; fees and the loss of the worst price against the mark are reserved per order.
+    Spot reserves cash or coins in full. New orders without an id get `first_id`, `first_id` + 1, ...
+    Shapes: messages (n,); mark_ticks and market_* (M,); perp_of_slot (V, K), -1 = none; tiers (M, T); accounts as `Accounts`.
+    """
+    refused = 0
+    next_id = first_id
+    slots = position.shape[0]
+    tiers = tier_floor.shape[1]
+    for i in range(messages.size):
+        op = messages[i]["op"]
+        if op == CANCEL or op == TRIGGER or op == REFUSED:
+            continue
+        m = messages[i]["market"]
+        row = messages[i]["account"]
+        side = messages[i]["side"]
+        flags = messages[i]["flags"]
+        price = messages[i]["price_ticks"]
+        size = messages[i]["size_lots"]
+        if op == REPLACE:
+            handle = messages[i]["order"]
+            slot_number = handle & 0xFFFFFFFF
+            live = handle >= 0 and slot_number < orders.size
+            if live:
+                live = orders[slot_number]["generation"] == (handle >> 32) and orders[slot_number]["account"] == row
+            if not live:
+                messages[i]["op"] = REFUSED
+                refused += 1
+                continue
+            side = orders[slot_number]["side"]
+            flags = orders[slot_number]["flags"]
+            messages[i]["side"] = side
+            messages[i]["flags"] = flags
+        elif messages[i]["order"] == NOBODY:
+            messages[i]["order"] = next_id
+            next_id += 1
+        messages[i]["unit_reserve"] = 0
+        if row == NOBODY or flags & FORCED:
+            continue
+        # every order has a worst price: its limit, or the venue's band around the mark (a stop: around its stop price)
+        reference = mark_ticks[m]
+        if op == STOP:
+            reference = messages[i]["stop_ticks"]
+        if op == MARKET or op == IOC or op == FOK or op == STOP:
+            width = at_rate_ceil(reference, band[m])
+            bound = reference + side * width
+            if price <= 0 or side * (price - bound) > 0:
+                price = max(bound, 1)
+                messages[i]["price_ticks"] = price
+        if flags & REDUCE_ONLY or size <= 0 or price <= 0:
+            continue  # nothing to cover, or the book will reject it
+        settle = market_settle[m]
+        covered = False
+        need = 0
+        if market_kind[m] != PERPETUAL and side < 0:
+            unit = lot_units[m]
+            need = unit * size
+            base = market_base[m]
+            covered = cash[base, row] - reserved[base, row] >= need
+            if covered:
+                reserved[base, row] += need
+                messages[i]["unit_reserve"] = unit
+        else:
+            # what the row can put up in the settlement asset
+            venue = market_venue[m]
+            free = cash[settle, row] - reserved[settle, row]
+            cap = np.int64(0)
+            for k in range(slots):
+                perp = perp_of_slot[venue, k]
+                if perp < 0 or market_settle[perp] != settle:
+                    continue
+                net = position[k, row]
+                bids = open_bid[k, row]
+                asks = open_ask[k, row]
+                value_per_lot = mark_ticks[perp] * tick_value[perp]
+                if perp == m:
+                    if side > 0:
+                        bids += size
+                    else:
+                        asks += size
+                exposure = max(abs(net + bids), abs(net - asks))
+                notional = exposure * value_per_lot
+                requirement = -(-notional // leverage[row])
+                if mode[row] == ISOLATED:
+                    requirement -= -(-abs(net) * value_per_lot // leverage[row])
+                else:
+                    free += net * value_per_lot - entry_cost[k, row]
+                free -= max(requirement, 0)
+                if perp == m:
+                    for t in range(tiers):
+                        if notional >= tier_floor[m, t]:
+                            cap = tier_leverage[m, t]
+            if market_kind[m] == PERPETUAL:
+                mark = mark_ticks[m]
+                loss = max(side * (price - mark), 0) * tick_value[m]
+                fee = at_rate_ceil(max(price, mark) * tick_value[m], taker_fee[m])
+                unit = fee + loss - (-loss // leverage[row])
+                need = unit * size
+                covered = free >= need and leverage[row] <= cap
+            else:
+                value = price * tick_value[m]
+                unit = value + at_rate_ceil(value, taker_fee[m])
+                need = unit * size
+                # coins must be paid in cash: unrealised profit does not buy spot
+                covered = min(free, cash[settle, row] - reserved[settle, row]) >= need
+            if covered:
+                reserved[settle, row] += need
+                messages[i]["unit_reserve"] = unit
+                if market_kind[m] == PERPETUAL:
+                    k = market_slot[m]
+                    if side > 0:
+                        open_bid[k, row] += size
+                    else:
+                        open_ask[k, row] += size
+        if not covered:
+            messages[i]["op"] = REFUSED
+            refused += 1
+    return refused
+
+

@@ -1,0 +1,70 @@
+"""Audits: always on. A broken invariant stops the run and says what, where and when.
+
+Every tick: money, positions and coins add up, no reserve is negative. Every 60 ticks and after every unwind also: the
+structure of the books, the reserves recomputed from the orders, the ladders, and the book's copy of the positions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from abm.clearing.audit_kernel import audit_sums
+from abm.clearing.trading import TradingFloor
+from abm.state import FORCED, NOBODY, PERPETUAL, REDUCE_ONLY
+
+
+class AuditError(RuntimeError):
+    """An invariant of the ledger or of the books does not hold."""
+
+
+def audit_money(floor: TradingFloor, assets: list[str]) -> None:
+    """Per venue and asset: cash + margin - entry cost sums to zero; positions sum to zero; no reserve is negative."""
+    markets, accounts = floor.markets, floor.accounts
+    venues, slots = floor.perp_of_slot.shape
+    settle = np.zeros((venues, slots), np.int32)
+    known = floor.perp_of_slot != NOBODY
+    settle[known] = markets.settle[floor.perp_of_slot[known]]
+    money, lots, lowest = audit_sums(
+        accounts.venue, venues, accounts.cash, accounts.reserved, accounts.margin, accounts.position, accounts.entry_cost, settle
+    )
+    problems = []
+    for venue, asset in np.argwhere(money):
+        problems.append(f"venue {venue}: {assets[asset]} does not add up, residue {money[venue, asset]} units")
+    for venue, slot in np.argwhere(lots):
+        name = markets.names[floor.perp_of_slot[venue, slot]]
+        problems.append(f"{name}: positions sum to {lots[venue, slot]} lots instead of 0")
+    if lowest < 0:
+        asset, row = np.unravel_index(int(accounts.reserved.argmin()), accounts.reserved.shape)
+        problems.append(f"account {row}: reserved {assets[asset]} is {lowest} units, below zero")
+    if problems:
+        raise AuditError("; ".join(problems))
+
+
+def audit_structure(floor: TradingFloor) -> None:
+    """Books, reserves and the book's positions, recomputed from scratch."""
+    markets, accounts, books = floor.markets, floor.accounts, floor.books
+    try:
+        books.check()
+    except AssertionError as error:
+        raise AuditError(f"order book structure: {error}") from error
+    reserved = np.zeros_like(accounts.reserved)
+    open_lots = {1: np.zeros_like(accounts.open_bid), -1: np.zeros_like(accounts.open_ask)}
+    everyone = np.ones(accounts.rows, np.bool_)
+    for m in range(markets.count):
+        orders = books.orders[books.handles_of(everyone, m) & 0xFFFFFFFF]
+        orders = orders[(orders["flags"] & (FORCED | REDUCE_ONLY)) == 0]
+        for side in (1, -1):
+            own = orders[orders["side"] == side]
+            asset = markets.settle[m] if side > 0 or markets.kind[m] == PERPETUAL else markets.base[m]
+            np.add.at(reserved[asset], own["account"], own["size_lots"].astype(np.int64) * own["unit_reserve"])
+            if markets.kind[m] == PERPETUAL:
+                np.add.at(open_lots[side][markets.slot[m]], own["account"], own["size_lots"])
+    for name, found, expected in (
+        ("reserved units", accounts.reserved, reserved),
+        ("open bid lots", accounts.open_bid, open_lots[1]),
+        ("open ask lots", accounts.open_ask, open_lots[-1]),
+        ("the book's net lots", floor.net_lots.reshape(accounts.position.shape), accounts.position),
+    ):
+        if not np.array_equal(found, expected):
+            column, row = np.argwhere(found != expected)[0]
+            raise AuditError(f"account {row}: {name} {found[column, row]}, recomputed {expected[column, row]} (column {column})")

@@ -1,0 +1,30 @@
+"""The order of messages inside one batch: latency class, then a keyed draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.compiled import kernel
+from abm.rng import bits, stream
+
+STREAM_PRIORITY = stream("batch priority")
+
+
+@kernel
+def priorities(messages: NDArray[Any], seed: int, moment: int) -> NDArray[np.int64]:
+    """Sort key of each message, int64 (n,): class in the high bits, then one draw per account and moment.
+
+    All messages of an account share a key, so a stable sort keeps their own order (cancel before renewal).
+    """
+    keys = np.empty(messages.size, np.int64)
+    account = np.int64(-2)
+    draw = np.int64(0)
+    for i in range(messages.size):
+        if messages[i]["account"] != account:
+            account = np.int64(messages[i]["account"])
+            draw = bits(seed, STREAM_PRIORITY, account, moment, 0) >> 6
+        keys[i] = (np.int64(messages[i]["latency"]) << 56) + draw
+    return keys

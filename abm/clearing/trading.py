@@ -1,0 +1,183 @@
+"""One trade: admit -> match -> post -> release, all markets at once. Every order and every fill goes through here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.book.books import Books
+from abm.clearing.admit_kernel import admit
+from abm.clearing.order_kernel import priorities
+from abm.clearing.post_kernel import post, post_off_book, release
+from abm.events import (
+    FILL_EVENT,
+    ORDINARY,
+    PLACE,
+    REMOVE,
+    TRANSFER,
+    EventLog,
+)
+from abm.state import FILL, I64, NOBODY, PERPETUAL, REFUSED, UNCOVERED, Accounts, Markets
+
+_NO_FILLS = np.zeros(0, FILL)
+LOWEST = np.iinfo(np.int64).max
+
+
+@dataclass(slots=True)
+class Tally:
+    """What traded since the last `reset`, per market (M,)."""
+
+    volume_lots: I64
+    net_taker_lots: I64
+    high_ticks: I64  # 0 = nothing traded
+    low_ticks: I64
+    messages: int = 0
+    fills: int = 0
+    refused: int = 0
+
+
+class TradingFloor:
+    """The shared place of all venues where batches of messages become fills and money.
+
+    `fee_row` (M,) and `forced_fee` (M,) come from the venues: where fees go and what a forced order pays as taker.
+    """
+
+    def __init__(self, markets: Markets, accounts: Accounts, books: Books, log: EventLog, seed: int) -> None:
+        self.markets, self.accounts, self.books, self.log, self.seed = markets, accounts, books, log, seed
+        count = markets.count
+        self.fee_row = np.zeros(count, np.int32)
+        self.forced_fee = np.zeros(count, np.int64)
+        self.last_fill_seq = np.full(count, NOBODY, np.int64)
+        self.next_order = 0
+        self.fills: NDArray[Any] = _NO_FILLS
+        """Fills of the latest trade, valid until the next."""
+        self._tally = np.zeros((count, 5), np.int64)
+        self._messages = self._fills = self._refused = 0
+        slots = accounts.position.shape[0]
+        self.perp_of_slot = np.full((int(markets.venue.max()) + 1, slots), NOBODY, np.int32)
+        for m in range(count):
+            if markets.kind[m] == PERPETUAL:
+                self.perp_of_slot[markets.venue[m], markets.slot[m]] = m
+        # the book's own copy of the positions, kept current inside a batch to clip reduce-only orders
+        self.net_lots = accounts.position.copy().reshape(-1)
+        self.net_offset = np.where(markets.kind == PERPETUAL, markets.slot.astype(np.int64) * accounts.rows, NOBODY)
+        self.reset_tally()
+
+    def reset_tally(self) -> None:
+        self._tally[:] = 0
+        self._tally[:, 3] = LOWEST
+        self._messages = self._fills = self._refused = 0
+
+    def tally(self) -> Tally:
+        low = np.where(self._tally[:, 3] == LOWEST, 0, self._tally[:, 3])
+        volume, net, high = (self._tally[:, column].copy() for column in range(3))
+        return Tally(volume, net, high, low, self._messages, self._fills, self._refused)
+
+    def trade(self, messages: NDArray[Any], mark_ticks: I64, moment: int) -> I64:
+        """Execute a batch; returns, per message as given, the handle of what rests. The fills are then in `self.fills`.
+
+        `messages` MESSAGE (n,), any order; `mark_ticks` (M,); `moment` keys the draws of the batch's order.
+        """
+        n = messages.size
+        handles = np.full(n, NOBODY, np.int64)
+        self.fills = _NO_FILLS
+        if n == 0:
+            return handles
+        order = np.argsort(priorities(messages, self.seed, moment), kind="stable")
+        batch = messages[order]
+        self._admit(batch, mark_ticks)
+        outcome = self.books.match(batch, self.net_lots, self.net_offset, self.log.next_seq)
+        fees = np.empty((outcome.fills.size, 2), np.int64)
+        self._post(outcome.fills, fees, mark_ticks)
+        m, a = self.markets, self.accounts
+        release(outcome.closes, m.kind, m.slot, m.settle, m.base, a.reserved, a.open_bid, a.open_ask)
+        self._log_trade(batch, outcome.fills, fees, outcome.closes, outcome.handles)
+        handles[order] = outcome.handles
+        self._messages += n
+        self._fills += outcome.fills.size
+        self.fills = outcome.fills
+        return handles
+
+    def _admit(self, batch: NDArray[Any], mark_ticks: I64) -> None:
+        m, a = self.markets, self.accounts
+        refused = admit(
+            batch, self.books.orders, mark_ticks, m.kind, m.venue, m.slot, m.settle, m.base, m.tick_value, m.lot_units,
+            m.taker_fee, m.band, self.perp_of_slot, m.tier_floor, m.tier_leverage, a.mode, a.leverage, a.cash, a.reserved,
+            a.margin, a.position, a.entry_cost, a.open_bid, a.open_ask, self.next_order,
+        )  # fmt: skip
+        self.next_order += batch.size
+        self._refused += refused
+
+    def _post(self, fills: NDArray[Any], fees: I64, mark_ticks: I64) -> None:
+        m, a = self.markets, self.accounts
+        if fills.size == 0:
+            return
+        post(
+            fills, fees, self.fee_row, mark_ticks, m.kind, m.slot, m.settle, m.base, m.tick_value, m.lot_units,
+            m.taker_fee, m.maker_fee, self.forced_fee, a.mode, a.leverage, a.cash, a.reserved, a.margin, a.position,
+            a.entry_cost, a.open_bid, a.open_ask, a.touched, self._tally,
+        )  # fmt: skip
+
+    def _log_trade(self, batch: NDArray[Any], fills: NDArray[Any], fees: I64, closes: NDArray[Any], handles: I64) -> None:
+        m = self.markets
+        if fills.size:
+            market = fills["market"]
+            price, size = fills["price_ticks"], fills["size_lots"]
+            first = self.log.add(
+                FILL_EVENT, fills.size, market=market, asset=m.settle[market], account=fills["taker"],
+                counterparty=fills["maker"], side=fills["side"], order_id=fills["taker_order"], price_ticks=price,
+                size_lots=size, amount=price * size * m.tick_value[market], fee_taker=fees[:, 0], fee_maker=fees[:, 1],
+                reason=fills["reason"], cause=fills["cause"],
+            )  # fmt: skip
+            self.last_fill_seq[market] = np.arange(first, first + fills.size)
+        if self.log.keeps_orders:
+            self._log_orders(batch, closes, handles)
+
+    def _log_orders(self, batch: NDArray[Any], closes: NDArray[Any], handles: I64) -> None:
+        placed = batch[handles != NOBODY]
+        self.log.add(
+            PLACE, placed.size, market=placed["market"], account=placed["account"], side=placed["side"],
+            order_id=placed["order"], price_ticks=placed["price_ticks"], size_lots=placed["size_lots"],
+            reason=placed["reason"], cause=placed["cause"],
+        )  # fmt: skip
+        self.log.add(
+            REMOVE, closes.size, market=closes["market"], account=closes["account"], side=closes["side"],
+            order_id=closes["order"], size_lots=closes["size_lots"], reason=closes["reason"],
+        )  # fmt: skip
+        refused = batch[batch["op"] == REFUSED]
+        self.log.add(
+            REMOVE, refused.size, market=refused["market"], account=refused["account"], side=refused["side"],
+            order_id=refused["order"], price_ticks=refused["price_ticks"], size_lots=refused["size_lots"], reason=UNCOVERED,
+        )  # fmt: skip
+
+    # --- postings outside the book ------------------------------------------------------------------------------------
+
+    def pass_positions(
+        self, kind: int, market: int, account: I64, counterparty: I64, lots: I64, value: I64, cause: I64
+    ) -> None:
+        """TAKEOVER or DELEVERAGE: `account` trades signed `lots` at exact signed `value` with `counterparty`; all (n,)."""
+        if account.size == 0:
+            return
+        m, a = self.markets, self.accounts
+        slot, settle = int(m.slot[market]), int(m.settle[market])
+        post_off_book(account, counterparty, lots, value, slot, settle, a.mode, a.cash, a.margin, a.position, a.entry_cost, a.touched)
+        both = np.concatenate([account, counterparty])
+        self.net_lots[self.net_offset[market] + both] = a.position[slot, both]
+        price = np.abs(value) // (np.maximum(np.abs(lots), 1) * m.tick_value[market])
+        self.log.add(
+            kind, account.size, market=market, asset=settle, account=account, counterparty=counterparty,
+            side=np.sign(lots), price_ticks=price, size_lots=np.abs(lots), amount=value, cause=cause,
+        )  # fmt: skip
+
+    def transfer(self, payer: int, receiver: int, asset: int, amount: int, reason: int = ORDINARY) -> None:
+        """Move units of an asset between rows."""
+        cash = self.accounts.cash
+        cash[asset, payer] -= amount
+        cash[asset, receiver] += amount
+        self.accounts.touched[[payer, receiver]] = True
+        self.log.add(TRANSFER, asset=asset, account=payer, counterparty=receiver, amount=amount, reason=reason)
+
+

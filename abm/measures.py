@@ -1,0 +1,353 @@
+"""What a run shows in numbers, and the same numbers of the real evening beside them.
+
+Definitions follow the real figures: the fall is from the last price before the first news to the lowest trade; depth is that of
+the bids within 1 % in snapshots of 30 s; the reported liquidations are at most one order a second, as the venue's feed has them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.events import BY_LIQUIDATION, DELEVERAGE, FILL_EVENT, LIQUIDATION, REASON_NAMES, ROUND_CAP
+from abm.state import SELL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from abm.results import Run
+    from abm.scenario import Scenario
+
+Floats = NDArray[np.float64]
+SNAPSHOT_S = 30
+RECOVERY_MINUTES = (5, 10, 30, 60)
+DAY = datetime(2025, 10, 10, tzinfo=UTC)
+WINDOW = (DAY.replace(hour=21, minute=12), DAY.replace(hour=21, minute=21))
+"""The nine one-minute candles, 21:12 to 21:20, over which the real volume and taker flow were summed."""
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """All measures of a run as one flat dict; nan where a run is too short or keeps no events.
+
+    Percentages are in %, money in $, times in minutes or seconds as the names say.
+    """
+    steps = run.steps
+    if steps.empty:
+        return {"ticks": 0}
+    seconds = _seconds(steps, run.info["start"])
+    first_news = _first_news_s(steps, seconds)
+    result: dict[str, Any] = {"ticks": len(steps)}
+    result |= price_path(steps, seconds, first_news)
+    result |= liquidity(steps, seconds, first_news)
+    result |= moments(steps, seconds, run.info["start"], result)
+    result |= flow(steps)
+    result |= forced(steps, seconds)
+    result |= from_events(run.events, steps, run.info)
+    result["messages"] = int(steps["messages"].sum())
+    result["fills"] = int(steps["fills"].sum())
+    return result
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+def _seconds(steps: pd.DataFrame, start: str) -> Floats:
+    """Seconds since the start at the end of each tick."""
+    begin = np.datetime64(datetime.fromisoformat(start).astimezone(UTC).replace(tzinfo=None), "ms")
+    times = steps["time"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ms]")
+    elapsed: Floats = (times - begin).astype(np.int64) / 1000.0
+    return elapsed
+
+
+def _first_news_s(steps: pd.DataFrame, seconds: Floats) -> float:
+    """Seconds at the end of the last tick before any news; nan without news."""
+    moved = np.flatnonzero(steps["news_fair_change"].to_numpy() != 0)
+    if not moved.size:
+        return math.nan
+    return float(seconds[moved[0] - 1]) if moved[0] else 0.0
+
+
+def price_path(steps: pd.DataFrame, seconds: Floats, first_news: float) -> dict[str, Any]:
+    """Fall, its time, its size beside the news, and how much came back."""
+    price, low = steps["perp_usd"].to_numpy(), steps["perp_low_usd"].to_numpy()
+    after = seconds > first_news if math.isfinite(first_news) else np.ones(price.size, bool)
+    before = np.flatnonzero(~after)
+    start = float(price[before[-1]]) if before.size else float(price[0])
+    begin = first_news if math.isfinite(first_news) else 0.0
+    at = int(np.flatnonzero(after)[np.argmin(low[after])]) if after.any() else int(np.argmin(low))
+    bottom = float(low[at])
+    fall = 100 * (bottom / start - 1)
+    news = 100 * (float(np.prod(1 + steps["news_fair_change"].to_numpy())) - 1)
+    result = {
+        "start_usd": start,
+        "low_usd": bottom,
+        "end_usd": float(price[-1]),
+        "fall_percent": fall,
+        "minutes_to_low": (float(seconds[at]) - begin) / 60,
+        "news_percent": news,
+        "multiplier": fall / news if news < 0 else math.nan,
+    }
+    for minutes in RECOVERY_MINUTES:
+        later = float(seconds[at]) + 60 * minutes
+        found = at_second(seconds, price, later)
+        share = (found - bottom) / (start - bottom) if start > bottom else math.nan
+        result[f"recovery_{minutes}min_percent"] = 100 * share
+    calm = price[~after] if before.size else price
+    per_minute = max(1, round(60 / max(float(seconds[0]), 1e-9))) if seconds.size else 1
+    returns = np.diff(np.log(calm[::per_minute]))
+    result["calm_volatility_bp"] = 1e4 * float(np.std(returns)) if returns.size > 2 else math.nan
+    return result
+
+
+def moments(steps: pd.DataFrame, seconds: Floats, start: str, path: Mapping[str, Any]) -> dict[str, Any]:
+    """Prices at two moments of the real evening: 21:10 against the last price before the news, the low against 21:15."""
+    begin = datetime.fromisoformat(start)
+    price = steps["perp_usd"].to_numpy()
+    early = at_second(seconds, price, (DAY.replace(hour=21, minute=10) - begin).total_seconds())
+    late = at_second(seconds, price, (DAY.replace(hour=21, minute=15) - begin).total_seconds())
+    return {
+        "price_2110_percent": 100 * (early / path["start_usd"] - 1),
+        "last_leg_percent": 100 * (path["low_usd"] / late - 1),
+    }
+
+
+def at_second(seconds: Floats, values: Floats, when: float) -> float:
+    """Value at the last tick that ended by `when`; nan outside the run (half a minute of grace at the end)."""
+    if not seconds.size or when > seconds[-1] + 30 or when < seconds[0]:
+        return math.nan
+    return float(values[int(np.searchsorted(seconds, when + 1e-9, side="right")) - 1])
+
+
+def liquidity(steps: pd.DataFrame, seconds: Floats, first_news: float) -> dict[str, Any]:
+    """Depth of the bids within 1 %: normal, lowest and return, in snapshots of 30 s; spread."""
+    tick_s = float(seconds[0])
+    every = max(1, round(SNAPSHOT_S / tick_s)) if seconds[-1] >= 10 * SNAPSHOT_S else 1
+    at = np.arange(every - 1, seconds.size, every)
+    depth, when = steps["depth_bid_usd"].to_numpy()[at], seconds[at]
+    calm = depth[when <= first_news] if math.isfinite(first_news) else depth
+    normal = float(np.median(calm)) if calm.size else float(depth[0])
+    low = int(np.argmin(depth))
+    least = float(depth[low])
+    back = np.flatnonzero(depth[low:] >= 0.5 * normal)
+    return {
+        "depth_normal_usd": normal,
+        "depth_min_usd": least,
+        "depth_ratio": normal / least if least > 0 else math.inf,
+        "depth_half_back_min": float(when[low + back[0]] - when[low]) / 60 if back.size else math.nan,
+        "spread_median_bp": float(np.nanmedian(steps["spread_bp"])) if steps["spread_bp"].notna().any() else math.nan,
+    }
+
+
+def flow(steps: pd.DataFrame) -> dict[str, Any]:
+    """Volume and net taker share, whole run and the nine minutes of `WINDOW`; open interest."""
+    result: dict[str, Any] = {}
+    inside = ((steps["time"] > WINDOW[0]) & (steps["time"] <= WINDOW[1])).to_numpy()
+    for name, rows in (("", slice(None)), ("window_", inside)):
+        volume = float(steps["volume_btc"].to_numpy()[rows].sum())
+        net = float(steps["net_taker_btc"].to_numpy()[rows].sum())
+        known = name == "" or bool(inside.any())
+        result[f"{name}volume_btc"] = volume if known else math.nan
+        result[f"{name}net_taker_percent"] = 100 * net / volume if volume > 0 else math.nan
+    interest = steps["open_interest_btc"].to_numpy()
+    result["open_interest_change_percent"] = 100 * float(interest[-1] / interest[0] - 1) if interest[0] > 0 else math.nan
+    return result
+
+
+def forced(steps: pd.DataFrame, seconds: Floats) -> dict[str, Any]:
+    """Liquidations, the fund, bad debt and deleveraging, from the steps."""
+    longs, shorts = float(steps["liquidated_long_usd"].sum()), float(steps["liquidated_short_usd"].sum())
+    starts = (steps["liquidated_long_accounts"] + steps["liquidated_short_accounts"]).to_numpy()
+    fund = steps["fund_usd"].to_numpy()
+    liquidated, deleveraged = np.flatnonzero(starts > 0), np.flatnonzero(steps["adl_usd"].to_numpy() > 0)
+    delay = float(seconds[deleveraged[0]] - seconds[liquidated[0]]) if liquidated.size and deleveraged.size else math.nan
+    return {
+        "liquidated_usd": longs + shorts,
+        "liquidated_long_usd": longs,
+        "liquidated_short_usd": shorts,
+        "long_share_percent": 100 * longs / (longs + shorts) if longs + shorts > 0 else math.nan,
+        "liquidation_starts": int(starts.sum()),
+        "taken_over_usd": float(steps["taken_over_usd"].sum()),
+        "fund_start_usd": float(fund[0]),
+        "fund_least_usd": float(fund.min()),
+        "fund_change_usd": float(fund[-1] - fund[0]),
+        "fund_largest_loss_usd": float(fund[0] - fund.min()),
+        "bad_debt_usd": float(steps["bad_debt_usd"].to_numpy()[-1]),
+        "adl_usd": float(steps["adl_usd"].sum()),
+        "adl_accounts": int(steps["adl_accounts"].sum()),
+        "adl_delay_s": delay,
+    }
+
+
+def from_events(events: pd.DataFrame, steps: pd.DataFrame, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Measures that need single events; nan when none were kept."""
+    names = ("liquidated_accounts", "largest_liquidation_usd", "reported_liquidated_usd", "branching_ratio", "adl_fills")
+    if events.empty:
+        return {name: math.nan for name in (*names, "round_caps")}
+    kind = events["kind"].to_numpy()
+    started = events[kind == LIQUIDATION]
+    dollars = dollars_per_lot(info, steps)
+    size = started["size_lots"].to_numpy() * dollars(started["market"].to_numpy(), started["tick"].to_numpy())
+    return {
+        "liquidated_accounts": int(started["account"].nunique()),
+        "largest_liquidation_usd": float(size.max()) if size.size else 0.0,
+        "reported_liquidated_usd": reported_liquidations_usd(events, info),
+        **branching(events),
+        "adl_fills": int((kind == DELEVERAGE).sum()),
+        "round_caps": int((kind == ROUND_CAP).sum()),
+    }
+
+
+def dollars_per_lot(info: Mapping[str, Any], steps: pd.DataFrame) -> Any:
+    """Function (market ids, ticks) -> $ a lot at the mark of that tick (spot: last price)."""
+    lots = np.array([market["lot_coins"] for market in info["markets"]])
+    perpetual = np.array([market["kind"] == "perpetual" for market in info["markets"]])
+    ticks = steps["tick"].to_numpy()
+    marks, spots = steps["mark_usd"].to_numpy(), steps["spot_usd"].to_numpy()
+
+    def value(market: NDArray[np.int64], tick: NDArray[np.int64]) -> Floats:
+        row = np.clip(np.searchsorted(ticks, tick), 0, ticks.size - 1)
+        dollars: Floats = lots[market] * np.where(perpetual[market], marks[row], spots[row])
+        return dollars
+
+    return value
+
+
+def reported_liquidations_usd(events: pd.DataFrame, info: Mapping[str, Any]) -> float:
+    """Forced orders as the public feed shows them: per market and second only the largest order, at its fills' prices."""
+    rows = events[(events["kind"].to_numpy() == FILL_EVENT) & (events["reason"].to_numpy() == BY_LIQUIDATION)]
+    if rows.empty:
+        return 0.0
+    unit = np.array([market["tick_dollars"] * market["lot_coins"] for market in info["markets"]])
+    table = rows[["market", "account", "side"]].assign(
+        usd=rows["price_ticks"].to_numpy() * rows["size_lots"].to_numpy() * unit[rows["market"].to_numpy()],
+        second=rows["time"].dt.ceil("s"),
+    )
+    orders = table.groupby(["market", "second", "account", "side"], observed=True)["usd"].sum()
+    return float(orders.groupby(level=["market", "second"]).max().sum())
+
+
+def branching(events: pd.DataFrame) -> dict[str, Any]:
+    """Who caused the liquidations: their `cause` is the fill that moved the mark past the threshold.
+
+    The branching ratio is the number of liquidations that a forced fill caused, per liquidation: the mean number of children.
+    """
+    kind, seq = events["kind"].to_numpy(), events["seq"].to_numpy()
+    started = kind == LIQUIDATION
+    total = int(started.sum())
+    if not total:
+        return {"branching_ratio": math.nan, "liquidation_causes": {}}
+    order = np.argsort(seq, kind="stable")
+    causes = events["cause"].to_numpy()[started]
+    place = order[np.clip(np.searchsorted(seq[order], causes), 0, seq.size - 1)]
+    is_fill = (seq[place] == causes) & (kind[place] == FILL_EVENT)
+    reasons = np.where(is_fill, events["reason"].to_numpy()[place], -1)
+    counts = {("index or news" if r < 0 else REASON_NAMES[r]): int((reasons == r).sum()) for r in np.unique(reasons)}
+    return {"branching_ratio": float((reasons == BY_LIQUIDATION).mean()), "liquidation_causes": counts}
+
+
+# --- the real evening -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A real figure: its band is the spread of sources, or where there is only one, the tolerance stated in `source`."""
+
+    measure: str
+    key: str
+    unit: str
+    real: float
+    low: float
+    high: float
+    grade: str
+    source: str
+    scale: float = 1.0
+
+
+_CANDLES = "Binance BTCUSDT perpetual, candles of 10 Oct 2025"
+TARGETS = (
+    Target("fall to the low", "fall_percent", "%", -13.1, -14.4, -11.8, "A", f"{_CANDLES}; ± 10 %"),
+    Target("time to the low", "minutes_to_low", "min", 30.5, 27.5, 33.5, "A", f"{_CANDLES}; ± 10 %"),
+    Target("recovered after 5 min", "recovery_5min_percent", "%", 45, 35, 55, "A", f"{_CANDLES}; ± 10 points"),
+    Target("recovered after 10 min", "recovery_10min_percent", "%", 50, 40, 60, "A", f"{_CANDLES}; ± 10 points"),
+    Target("recovered after 30 min", "recovery_30min_percent", "%", 75, 65, 85, "A", f"{_CANDLES}; ± 10 points"),
+    Target("recovered after 60 min", "recovery_60min_percent", "%", 76, 66, 86, "A", f"{_CANDLES}; ± 10 points"),
+    Target("price at 21:10", "price_2110_percent", "%", -2.1, -3.1, -1.1, "A", f"{_CANDLES}; ± 1 point"),
+    Target("21:15 to the low", "last_leg_percent", "%", -9.5, -10.5, -8.5, "A", f"{_CANDLES}; ± 10 %"),
+    Target("calm one-minute volatility", "calm_volatility_bp", "bp", 5.9, 4.4, 7.4, "A", f"{_CANDLES}; ± 25 %"),
+    Target("normal bid depth within 1 %", "depth_normal_usd", "$m", 244, 195, 293, "B",
+           "order-book snapshots of 30 s, median of five days; ± 20 %", 1e-6),
+    Target("fall of that depth", "depth_ratio", "times", 114, 55, 230, "B",
+           "same; the field was frozen for a while, filtered 109; a factor of 2"),
+    Target("volume 21:12-21:21", "window_volume_btc", "BTC", 65_932, 49_000, 82_000, "A", f"{_CANDLES}; ± 25 %"),
+    Target("net taker flow / volume 21:12-21:21", "window_net_taker_percent", "%", -11, -14, -8, "A",
+           f"{_CANDLES}; ± 3 points"),
+    Target("long share of liquidations", "long_share_percent", "%", 87, 84, 93, "B",
+           "all venues: 83.9 (Amberdata), 87 (CoinGlass), 93.5 in the peak minute"),
+    Target("open interest", "open_interest_change_percent", "%", -50, -60, -40, "C", "all markets, press; ± 10 points"),
+    Target("insurance fund", "fund_change_usd", "$m", -188, -188, 0, "B",
+           "all contracts of the venue: a bound for this one, https://firememecoins.com/?p=29894", 1e-6),
+)  # fmt: skip
+
+
+def is_october(scenario: Scenario) -> bool:
+    """Whether a scenario covers the fall of 10 October 2025 and has news."""
+    low = DAY.replace(hour=21, minute=30)
+    return bool(scenario.news) and DAY < scenario.start <= DAY.replace(hour=20, minute=50) and scenario.end >= low
+
+
+def comparison(measured: Mapping[str, Any], scenario: Scenario) -> list[dict[str, Any]]:
+    """Rows model beside real with band and grade; empty for scenarios that are not about that evening.
+
+    `inside` is True or False when both are known, else None: a miss is shown as a miss.
+    """
+    if not is_october(scenario):
+        return []
+    rows = []
+    for target in TARGETS:
+        value = measured.get(target.key, math.nan)
+        model = float(value) * target.scale if value is not None else math.nan
+        known = not math.isnan(model)
+        rows.append(
+            {
+                "measure": target.measure,
+                "unit": target.unit,
+                "model": model if known else None,
+                "real": target.real,
+                "low": target.low,
+                "high": target.high,
+                "grade": target.grade,
+                "inside": bool(target.low <= model <= target.high) if known else None,
+                "source": target.source,
+            }
+        )
+    return rows
+
+
+_CLOSES = (112_891, 111_904, 112_138, 110_998, 108_905, 107_677, 108_890, 103_441, 104_311, 106_417, 107_274, 107_747,
+           108_473, 107_112)  # fmt: skip
+LOW_USD = 101_516.5
+PRINT_USD = 116_830.0
+LOW_TIME = DAY.replace(hour=21, minute=20, second=30)
+
+
+def real_points(scenario: Scenario) -> list[dict[str, Any]]:
+    """Published point values of the real price: dicts with time, price_usd, label, grade; empty for other evenings.
+
+    The closes are those of one-minute candles and stand at the end of their minute.
+    """
+    if not is_october(scenario):
+        return []
+    first = DAY.replace(hour=21, minute=13)
+    points = [
+        (DAY.replace(hour=20, minute=50), PRINT_USD, "last print before the news"),
+        (DAY.replace(hour=20, minute=55), 115_328.0, "five-minute close"),
+        (DAY.replace(hour=21), 114_198.0, "five-minute close"),
+        *[(first + timedelta(minutes=n), float(close), "minute close") for n, close in enumerate(_CLOSES)],
+        (LOW_TIME, LOW_USD, "low"),
+    ]
+    for minutes, share in ((10, 0.50), (30, 0.75), (60, 0.76)):
+        points.append((LOW_TIME + timedelta(minutes=minutes), LOW_USD + share * (PRINT_USD - LOW_USD), "recovery share"))
+    keep = [point for point in points if scenario.start <= point[0] <= scenario.end + timedelta(minutes=1)]
+    return [{"time": t, "price_usd": p, "label": label, "grade": "A"} for t, p, label in sorted(keep)]

@@ -1,0 +1,226 @@
+"""The market model: `MarketModel.step` is the model, read it top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import mesa
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.clearing.audit import AuditError, audit_money, audit_structure
+from abm.events import COVENANT, NEWS, ROUND_CAP
+from abm.opening import Opening
+from abm.results import Recorder
+from abm.scenario import Scenario, load_scenario
+from abm.state import BUY, SELL
+from abm.steps import step_record
+from abm.tape import Tape
+from abm.traders.base import Batch, Participant, View
+from abm.world import FairValue, NewsStep
+
+STRUCTURE_AUDIT_TICKS = 60
+"""Ticks between two audits of the books, reserves and ladders."""
+
+
+class MarketModel(mesa.Model):
+    """Leveraged traders, makers, arbitrageurs, value buyers and a treasury meet in the order books of a venue.
+
+    Args:
+        scenario: a `Scenario`, the name of a packaged one or a file; None = `tiny`.
+        seed: replaces the scenario's seed.
+        recorder: receives opening balances, events and one record a tick (`abm.results`); None = memory, level `summary`.
+        overrides: scenario values by dotted path with `__` for dots, e.g. `accounts=500`, `makers__count=10`.
+
+    Randomness comes from keyed streams (`abm.rng`), never from `model.random`.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | str | None = None,
+        *,
+        seed: int | None = None,
+        recorder: Recorder | None = None,
+        **overrides: Any,
+    ) -> None:
+        chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario or "tiny")
+        if seed is not None:
+            overrides["seed"] = int(seed)
+        self.scenario = chosen.changed(**overrides) if overrides else chosen
+        super().__init__(rng=self.scenario.seed)
+        self.tick = 0
+        self.round = 0
+        self.recorder = recorder or Recorder("summary")
+        opening = Opening(self, self.recorder.level)
+        self.markets, self.accounts, self.books = opening.markets, opening.accounts, opening.books
+        self.log, self.floor, self.exchanges = opening.log, opening.floor, opening.exchanges
+        self.people, self.machines, self.treasuries = opening.people, opening.machines, opening.treasuries
+        self.perp, self.spot = opening.perp, opening.spot
+        self.batch = Batch()
+        self._asked: list[tuple[Participant, int, int]] = []
+        self.tape = Tape(opening.start_ticks, self.scenario.tick_s)
+        news = [NewsStep(self.scenario.news_seconds(n), n.over_s, n.change_percent / 100.0) for n in self.scenario.news]
+        volatility = self.scenario.world.fair_volatility_bp * 1e-4 / 60.0**0.5
+        self.world = FairValue(
+            self.scenario.world.start_price_usd, news, volatility, self.scenario.seed, self.scenario.tick_s
+        )
+        self._look()
+        self.recorder.begin(
+            self.markets, opening.assets, [e.name for e in self.exchanges], self.scenario.start, self.scenario.tick_s
+        )
+        self.recorder.opening(self.accounts)
+        self.audit()
+        self.latest = step_record(self)
+        self.datacollector = mesa.DataCollector(model_reporters=REPORTERS)
+        self.datacollector.collect(self)
+
+    # --- the tick -----------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """One tick. Read top to bottom: this is the model."""
+        self.begin_tick()
+        self.advance_world()  # fair value, scheduled news
+        self.trade(self.decide(self.people))  # admit -> match -> post, all markets
+        for _ in self.rounds():  # one always; another while the last one forced anything; capped, a hit cap is an event
+            self.exchanges.mark()  # every index and mark from one snapshot
+            forced = self.exchanges.liquidate()  # below maintenance: cancel orders, forced orders by the venue's rule
+            self.trade(self.decide(self.machines), forced)
+            self.exchanges.absorb()  # backstop takes what the book did not; losses; deleverage
+        self.exchanges.fund()  # when due; longs <-> shorts, zero-sum
+        self.review_institutions()  # covenants, transfers: slow clocks
+        self.audit()  # exact; raises
+        self.record()
+
+    def run(self) -> None:
+        """Step to the end of the scenario and record the closing balances."""
+        while self.running:
+            self.step()
+        self.recorder.closing(self.accounts)
+
+    # --- its parts ----------------------------------------------------------------------------------------------------
+
+    def begin_tick(self) -> None:
+        self.tick += 1
+        self.round = 0
+        self.log.tick, self.log.round = self.tick, 0
+        self.floor.reset_tally()
+        self.exchanges.begin_tick()
+
+    def advance_world(self) -> None:
+        """Move the fair value; news is an event that others can be caused by."""
+        self.world.advance(self.tick)
+        change = self.world.news_change
+        if change:
+            self.log.add(NEWS, market=self.spot, amount=round(change * 1_000_000))
+
+    def rounds(self) -> Iterator[int]:
+        """Rounds 1, 2, ...: the first always, another while the last one forced anything, at most `rounds_max`."""
+        for number in range(1, self.scenario.rounds_max + 1):
+            self.round = self.log.round = number
+            yield number
+            if not self.exchanges.forced_any:
+                return
+        waiting = self.exchanges.waiting()
+        if waiting:
+            self.log.add(ROUND_CAP, size_lots=waiting)
+
+    def decide(self, participants: list[Participant]) -> Batch:
+        """Ask everybody in the list; their messages are collected, none is executed yet."""
+        self._look()
+        self.batch.clear()
+        self._asked.clear()
+        for participant in participants:
+            start = self.batch.count
+            participant.decide(self.view, self.batch)
+            end = self.batch.count
+            if end > start:
+                self.batch.messages()["latency"][start:end] = participant.latency
+                self._asked.append((participant, start, end))
+        return self.batch
+
+    def trade(self, batch: Batch, forced: NDArray[Any] | None = None) -> None:
+        """Execute a batch on all markets, tell everybody what rests, and find the new liquidation prices."""
+        messages = batch.messages()
+        ahead = 0 if forced is None else forced.size
+        if forced is not None and ahead:
+            messages = np.concatenate([forced, messages])
+        moment = self.tick * 1024 + self.round
+        handles = self.floor.trade(messages, self.exchanges.mark_ticks, moment)
+        for participant, start, end in self._asked:
+            participant.after_trade(handles[ahead + start : ahead + end], start)
+        self.exchanges.rebucket()
+
+    def review_institutions(self) -> None:
+        """Slow clocks: covenants of treasury companies. What they decide is traded with the next tick's people."""
+        self._look()
+        for treasury in self.treasuries:
+            for breach in treasury.review(self.view):
+                self.log.add(COVENANT, side=SELL, market=self.spot, **breach)
+
+    def audit(self) -> None:
+        """Money every tick; structure every 60 ticks and after every unwind. Raises `AuditError` with tick and seed."""
+        try:
+            audit_money(self.floor, self.exchanges.assets)
+            if self.tick % STRUCTURE_AUDIT_TICKS == 0 or self.exchanges.unwound:
+                audit_structure(self.floor)
+                self.exchanges.check_ladders()
+        except AuditError as error:
+            raise AuditError(
+                f"tick {self.tick}, round {self.round}: {error}. To reproduce: deleverage run {self.scenario.name} "
+                f"--seed {self.scenario.seed} --accounts {self.scenario.accounts}"
+            ) from error
+
+    def record(self) -> None:
+        """Hand the tick's events and its record to the recorder; the tape moves on."""
+        tally = self.floor.tally()
+        self.tape.record(self.exchanges.last_ticks(), tally.net_taker_lots)
+        self.latest = step_record(self)
+        self.recorder.events(self.log.rows())
+        self.log.clear()
+        self.recorder.step(self.latest)
+        self.datacollector.collect(self)
+        self.running = self.tick < self.scenario.ticks
+
+    # --- what is seen -------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Refresh the public view: one snapshot for everybody who decides now."""
+        s, exchanges, books = self.scenario, self.exchanges, self.books
+        count = self.markets.count
+        if not hasattr(self, "view") or self.view.tick != self.tick:
+            self._seen = (self.tape.returns(), self.tape.high_ticks(), self.tape.low_ticks())
+        returns, high, low = self._seen
+        self.view = View(
+            seed=s.seed,
+            tick=self.tick,
+            round=self.round,
+            seconds=self.tick * s.tick_s,
+            tick_s=s.tick_s,
+            bid_ticks=np.array([books.best(m, BUY) for m in range(count)], np.int64),
+            ask_ticks=np.array([books.best(m, SELL) for m in range(count)], np.int64),
+            last_ticks=exchanges.last_ticks(),
+            mark_ticks=exchanges.mark_ticks,
+            index_ticks=exchanges.index_ticks,
+            fair_ticks=self.world.usd / self.markets.tick_dollars,
+            returns=returns,
+            high_600_ticks=high,
+            low_600_ticks=low,
+            ema50_ticks=self.tape.ema50_ticks,
+            flow_lots=self.tape.flow_lots,
+            fund_distress=exchanges.distress(),
+        )
+
+
+def _reporter(name: str) -> Any:
+    def report(model: MarketModel) -> float:
+        return model.latest[name]
+
+    return report
+
+
+REPORTERS = {
+    name: _reporter(name)
+    for name in ("perp_usd", "mark_usd", "spot_usd", "depth_bid_usd", "open_interest_btc", "fund_usd", "liquidated_long_usd")
+}
+"""What Mesa's DataCollector keeps of each tick; everything else is in the recorder."""

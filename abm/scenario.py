@@ -1,0 +1,300 @@
+"""A scenario: everything that decides a run, read from one TOML file.
+
+`load_scenario` resolves `extends`, applies `--set`, checks the whole and reports every mistake together. Numbers that nobody
+observed have a default, a likely range and the grade "assumed".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from abm.parameters import Grade, Parameters, quantity
+from abm.scenario_checks import nonsense
+from abm.settings import (
+    SettingsError,
+    Table,
+    markdown_table,
+    merge,
+    nearest,
+    override,
+    put,
+    read_toml,
+    to_toml,
+    validate,
+    without_mistakes,
+)
+from abm.traders.arbitrageurs import ArbitrageursParameters
+from abm.traders.hedgers import HedgersParameters
+from abm.traders.makers import MakersParameters
+from abm.traders.noise import NoiseParameters
+from abm.traders.retail import RetailParameters
+from abm.traders.treasury import TreasuryParameters
+from abm.traders.value_buyers import ValueBuyersParameters
+from abm.venues.preset import FOLDER, VenuePreset, load_preset, preset_names
+
+SCENARIOS = Path(__file__).resolve().parent / "scenarios"
+DEFAULT_SCENARIO = "tiny"
+DEFAULT_VENUE = "binance-2025-10"
+INDIVIDUAL_UP_TO = 2_000
+"""`traders = "auto"` asks every retail trader by itself up to this number of accounts, by arrays above."""
+
+
+class ScenarioError(SettingsError):
+    """A scenario with mistakes; `lines` holds them all."""
+
+
+class News(Parameters):
+    """One scheduled change of the fundamental value."""
+
+    name: str = Field(description="short name, by which `--set news.NAME.…` finds it", pattern=r"^[a-z][a-z0-9-]*$")
+    at: time | datetime = Field(description="when it starts: UTC time of day, or date and time")
+    over_s: float = quantity(
+        0.0, unit="s", ge=0, source="assumed", likely=(20.0, 480.0), text="time over which the value moves, evenly in log"
+    )
+    change_percent: float = quantity(
+        ..., unit="%", gt=-90, lt=900, source="see the entry's own `source`", text="total change of the fundamental value"
+    )
+    label: str = Field("", description="words for the figure")
+    source: str = Field("", description="where time and size come from")
+    grade: Grade = Field("assumed", description="how well it is known")
+    assumed: bool = Field(True, description="true: nobody observed this impulse or its size")
+
+
+class WorldParameters(Parameters):
+    """What the market does not decide: the fundamental value."""
+
+    start_price_usd: float = quantity(
+        116_830.0, unit="$", gt=0, grade="A", source="last print before the news, Binance BTCUSDT perpetual, 20:45-20:50"
+    )
+    fair_volatility_bp: float = quantity(
+        4.0,
+        unit="bp per sqrt(minute)",
+        ge=0,
+        le=200,
+        source="chosen below the 5.9 bp of real calm one-minute returns, which also hold trading noise",
+        likely=(2.0, 6.0),
+        text="volatility of the fundamental value between news",
+    )
+
+
+class StateParameters(Parameters):
+    """The market's state at the start that belongs to no kind of trader; open interest and its split are in `retail`."""
+
+    last_funding_bp: float = quantity(
+        0.10,
+        unit="bp per 8 h",
+        ge=-30,
+        le=30,
+        grade="A",
+        source="Binance BTCUSDT funding print of 10 Oct 2025 16:00 UTC",
+        text="last funding rate before the start",
+    )
+
+
+class Scenario(Parameters):
+    """Everything that decides a run. `resolved` gives it as plain data, `load_scenario` reads it."""
+
+    name: str = Field("unnamed", description="short name; the run folder is called after it", min_length=1)
+    title: str = Field("", description="one line for figures")
+    description: str = Field("", description="what it is for, what is observed and what is assumed")
+    extends: str | None = Field(None, description="scenario (name or file) that this one changes")
+    start: datetime = Field(datetime(2025, 10, 10, 20, 40, tzinfo=UTC), description="first instant, UTC")
+    duration_s: float = quantity(6_000.0, unit="s", gt=0, le=32 * 86_400, source="20:40 to 22:20", text="simulated time")
+    tick_s: float = quantity(
+        1.0, unit="s", ge=0.001, le=60, source="modelling choice; results are shown as a function of it", text="tick length"
+    )
+    rounds_max: int = quantity(
+        8, unit="rounds", ge=1, le=1_000, source="modelling choice; hitting the cap is an event", text="rounds inside a tick"
+    )
+    seed: int = quantity(1, unit="-", ge=0, lt=2**62, source="any", text="seed of all random streams")
+    accounts: int = quantity(
+        100_000, unit="accounts", ge=50, le=5_000_000, source="granularity only: totals stay", text="retail accounts"
+    )
+    traders: Literal["auto", "individual", "cohort"] = Field(
+        "auto", description="how retail traders decide: each by itself, or by arrays (same results); auto: by number"
+    )
+    record: Literal["summary", "fills", "orders"] = Field("fills", description="what a run keeps")
+    world: WorldParameters = WorldParameters()
+    news: tuple[News, ...] = ()
+    venue: VenuePreset = Field(default_factory=lambda: load_preset(DEFAULT_VENUE))
+    state: StateParameters = StateParameters()
+    retail: RetailParameters = RetailParameters()
+    noise: NoiseParameters = NoiseParameters()
+    makers: MakersParameters = MakersParameters()
+    arbitrageurs: ArbitrageursParameters = ArbitrageursParameters()
+    value_buyers: ValueBuyersParameters = ValueBuyersParameters()
+    treasuries: tuple[TreasuryParameters, ...] = (TreasuryParameters(),)
+    hedgers: HedgersParameters = HedgersParameters()
+
+    @property
+    def ticks(self) -> int:
+        """Number of ticks of a run."""
+        return round(self.duration_s / self.tick_s)
+
+    @property
+    def end(self) -> datetime:
+        """Last instant."""
+        return self.start + timedelta(seconds=self.duration_s)
+
+    @property
+    def individual(self) -> bool:
+        """Whether every retail trader is asked by itself."""
+        return self.traders == "individual" or (self.traders == "auto" and self.accounts <= INDIVIDUAL_UP_TO)
+
+    def news_seconds(self, news: News) -> float:
+        """Seconds from the start to the beginning of a news item; a time of day means the first one not before the start."""
+        return seconds_after(self.start, news.at)
+
+    def resolved(self) -> Table:
+        """Plain data (numbers, texts, lists, dicts) that `from_resolved` turns back into the same scenario."""
+        data: Table = self.model_dump(mode="json")
+        del data["extends"]
+        return data
+
+    def changed(self, changes: Mapping[str, Any] | None = None, **values: Any) -> Scenario:
+        """A checked copy with other values: `changed({"makers.count": 30})` or `changed(seed=2, makers__count=30)`."""
+        data = self.resolved()
+        every = {**(changes or {}), **{key.replace("__", "."): value for key, value in values.items()}}
+        for path, value in every.items():
+            data = put(data, path, value)
+        if "retail.accounts" not in every:
+            data["retail"]["accounts"] = data["accounts"]
+        return _checked(data, self.name)
+
+
+def seconds_after(start: datetime, at: time | datetime) -> float:
+    """Seconds from `start` to a time of day (the next such time) or an instant (may be negative)."""
+    if isinstance(at, datetime):
+        return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - start).total_seconds()
+    moment = datetime.combine(start.date(), at, tzinfo=start.tzinfo)
+    return ((moment if moment >= start else moment + timedelta(days=1)) - start).total_seconds()
+
+
+# --- loading ----------------------------------------------------------------------------------------------------------
+def scenario_names() -> list[str]:
+    """Names of the scenarios that come with the package."""
+    return sorted(path.stem for path in SCENARIOS.glob("*.toml"))
+
+
+def find_scenario(name_or_path: str | Path, beside: Path | None = None) -> Path:
+    """File of a scenario: a path (also relative to `beside`) or the name of a packaged one. Raises `ScenarioError`."""
+    text = str(name_or_path)
+    for candidate in (Path(text), (beside or Path()) / text):
+        if candidate.suffix == ".toml" and candidate.is_file():
+            return candidate
+    packaged = SCENARIOS / f"{text}.toml"
+    if packaged.is_file():
+        return packaged
+    raise ScenarioError([f"{text}: no such file, and no scenario of this name{nearest(text, scenario_names())}"])
+
+
+def load_table(name_or_path: str | Path, beside: Path | None = None, seen: tuple[Path, ...] = ()) -> Table:
+    """The TOML tables of a scenario with everything it extends merged in, unchecked."""
+    path = find_scenario(name_or_path, beside).resolve()
+    if path in seen:
+        raise ScenarioError([f"extends: {path.stem} extends itself: {' -> '.join(p.stem for p in (*seen, path))}"])
+    own = read_toml(path)
+    own.setdefault("name", path.stem)
+    parent = own.get("extends")
+    if not isinstance(parent, str):
+        return own
+    merged: Table = merge(load_table(parent, path.parent, (*seen, path)), own)
+    return merged
+
+
+def load_scenario(
+    name_or_path: str | Path = DEFAULT_SCENARIO,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    accounts: int | None = None,
+) -> Scenario:
+    """Read, override and check a scenario.
+
+    Args:
+        name_or_path: packaged name ("october-2025") or a TOML file.
+        overrides: texts `a.b=value`, value as in TOML or JSON.
+        seed: replaces the file's.
+        accounts: replaces the file's.
+
+    Raises:
+        ScenarioError: with one line for every mistake found.
+    """
+    try:
+        table = load_table(name_or_path)
+        bad: list[str] = []
+        for assignment in overrides:
+            try:
+                table = override(table, assignment)
+            except SettingsError as error:
+                bad += error.lines
+        table |= {key: value for key, value in (("seed", seed), ("accounts", accounts)) if value is not None}
+        return _checked(table, str(name_or_path), bad)
+    except ScenarioError:
+        raise
+    except SettingsError as error:
+        raise ScenarioError(error.lines, error.origin) from None
+
+
+def from_resolved(data: Mapping[str, Any]) -> Scenario:
+    """The scenario of a `run.json`."""
+    return _checked(dict(data), str(data.get("name", "scenario")))
+
+
+def _checked(table: Table, origin: str, earlier: Iterable[str] = ()) -> Scenario:
+    """Validate; where the schema finds mistakes, go on with defaults there, so that the economic checks report too."""
+    lines = list(earlier)
+    table = _with_accounts(table)
+    table, venue_lines = _with_venue(table)
+    lines += venue_lines
+    try:
+        scenario = validate(Scenario, table, origin)
+    except SettingsError as error:
+        lines += error.lines
+        try:
+            scenario = validate(Scenario, without_mistakes(Scenario, table), origin)
+        except SettingsError:
+            raise ScenarioError(lines, origin) from None
+    lines += nonsense(scenario)
+    if lines:
+        raise ScenarioError(lines, origin)
+    return scenario
+
+
+def _with_accounts(table: Table) -> Table:
+    """`retail.accounts` follows `accounts` unless it was set (the checks refuse two different numbers)."""
+    retail = table.get("retail", {})
+    accounts = table.get("accounts", Scenario.model_fields["accounts"].default)
+    if not isinstance(retail, Mapping) or "accounts" in retail or not isinstance(accounts, int) or not 50 <= accounts <= 5_000_000:
+        return table
+    return {**table, "retail": {**retail, "accounts": accounts}}
+
+
+def _with_venue(table: Table) -> tuple[Table, list[str]]:
+    """Replace `venue.preset` by the preset's tables under the scenario's own venue settings."""
+    venue = table.get("venue", {})
+    if not isinstance(venue, Mapping):
+        return table, []
+    own = dict(venue)
+    name = str(own.pop("preset", DEFAULT_VENUE))
+    lines = []
+    if name not in preset_names():
+        lines.append(f'venue.preset: "{name}": no such venue preset{nearest(name, preset_names())}')
+        name = DEFAULT_VENUE
+    base = read_toml(Path(str(FOLDER / f"{name}.toml")))
+    return {**table, "venue": merge(base, own)}, lines
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+def write_toml(scenario: Scenario, path: Path) -> None:
+    """Write every value of a scenario as one TOML file."""
+    path.write_text(to_toml(scenario.resolved()), encoding="utf-8")
+
+
+def reference_table() -> str:
+    """Markdown: every parameter with default, unit, bounds, likely range, grade, meaning and source."""
+    return markdown_table(Scenario)

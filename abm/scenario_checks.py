@@ -1,0 +1,114 @@
+"""Economic nonsense in a scenario that is otherwise well formed: each check gives lines `dotted.path: value: what is wrong`.
+
+The checks read the scenario by attribute and return nothing when all is well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from abm.units import INT64_MAX, MAX_LOTS
+from abm.venues.preset import market_problems
+
+if TYPE_CHECKING:
+    from abm.scenario import Scenario
+
+
+def nonsense(scenario: Scenario) -> list[str]:
+    """Every economic mistake of a scenario, one line each; empty when there is none."""
+    checks = (clock, news, shares, venue, leverage, overflow)
+    return [line for check in checks for line in check(scenario)]
+
+
+def clock(s: Scenario) -> Iterator[str]:
+    """Times must fit whole ticks and whole milliseconds."""
+    if s.start.tzinfo is None:
+        yield f"start: {s.start.isoformat()}: has no time zone; write 2025-10-10T20:40:00Z"
+    tick_ms = s.tick_s * 1000
+    if abs(tick_ms - round(tick_ms)) > 1e-6:
+        yield f"tick_s: {s.tick_s:g}: is no whole number of milliseconds"
+    if abs(s.duration_s / s.tick_s - s.ticks) > 1e-9 or s.ticks < 1:
+        below, above = max(1, int(s.duration_s / s.tick_s)) * s.tick_s, (int(s.duration_s / s.tick_s) + 1) * s.tick_s
+        yield f"duration_s: {s.duration_s:g}: is no multiple of tick_s = {s.tick_s:g} s; {below:g} or {above:g} would be"
+
+
+def news(s: Scenario) -> Iterator[str]:
+    """News must lie inside the run, and names be unique."""
+    seen: set[str] = set()
+    for item in s.news:
+        where = f"news.{item.name}"
+        if item.name in seen:
+            yield f"{where}.name: used twice"
+        seen.add(item.name)
+        at = s.news_seconds(item)
+        span = f"the run covers {s.start:%H:%M:%S} to {s.end:%H:%M:%S} UTC"
+        if at < 0 or at >= s.duration_s:
+            yield f"{where}.at: {item.at.isoformat()}: lies outside the run ({span})"
+        elif at + item.over_s > s.duration_s + 1e-9:
+            yield f"{where}.over_s: {item.over_s:g}: goes on after the end of the run ({span})"
+
+
+def shares(s: Scenario) -> Iterator[str]:
+    """Parts of one whole must not exceed it."""
+    r = s.retail
+    wholes = {
+        "retail.class_notional": r.class_notional,
+        "retail.class_accounts": r.class_accounts,
+        "retail.long_accounts + retail.short_accounts": (r.long_accounts, r.short_accounts),
+        "retail.trend_share + retail.value_share": (r.trend_share, r.value_share),
+    }
+    for path, parts in wholes.items():
+        if sum(parts) > 1 + 1e-9:
+            yield f"{path}: {' + '.join(f'{part:g}' for part in parts)}: shares of one whole that exceed 1 together ({sum(parts):g})"
+    if r.accounts != s.accounts:
+        yield f"retail.accounts: {r.accounts}: differs from accounts = {s.accounts}; set only `accounts`"
+
+
+def leverage(s: Scenario) -> Iterator[str]:
+    """Nobody may want more leverage than the venue's smallest bracket gives, nor be liquidatable at the opening."""
+    chosen = {
+        "retail.entrant_short_leverage": s.retail.entrant_short_leverage,
+        "retail.entrant_long_leverage": s.retail.entrant_long_leverage,
+        "retail.news_leverage": s.retail.news_leverage,
+        "makers.leverage": s.makers.leverage,
+    }
+    for market in s.venue.perpetual:
+        if not market.tiers:
+            continue
+        first = market.tiers[0]
+        for path, value in chosen.items():
+            if value > first.leverage:
+                yield f"{path}: {value:g}: {market.name} gives at most {first.leverage}x"
+            elif 1 / value < float(first.maintenance):
+                yield f"{path}: {value:g}: initial margin 1/{value:g} is below maintenance {first.maintenance}: liquidated at once"
+
+
+def venue(s: Scenario) -> Iterator[str]:
+    """The venue's own checks: ticks, brackets, continuity, maintenance below initial margin."""
+    for line in market_problems(s.venue):
+        yield f"venue.{line}"
+    if not s.venue.perpetual or not s.venue.spot:
+        yield f"venue.{s.venue.name}: needs a spot market and a perpetual"
+
+
+def overflow(s: Scenario) -> Iterator[str]:
+    """Sums of positions and of their values must fit 64-bit integers."""
+    units = {asset.name: Decimal(asset.unit) for asset in s.venue.assets}
+    for market in s.venue.perpetual:
+        if Decimal(market.lot) <= 0 or Decimal(market.tick) <= 0 or market.settle not in units:
+            continue  # `venue` has said so
+        lots = Decimal(str(s.retail.open_interest_coins)) / Decimal(market.lot)
+        if lots > MAX_LOTS:
+            limit = MAX_LOTS * Decimal(market.lot)
+            yield f"retail.open_interest_coins: {s.retail.open_interest_coins:g}: more than {limit:,.0f} BTC, which no position can hold"
+        price = Decimal(market.highest_price) if Decimal(market.highest_price) > 0 else Decimal(1)
+        if Decimal(str(s.world.start_price_usd)) > price:
+            yield f"world.start_price_usd: {s.world.start_price_usd:g}: above {market.name}'s highest price {price}"
+        value = 2 * Decimal(str(s.retail.open_interest_coins)) * Decimal(str(s.world.start_price_usd)) / units[market.settle]
+        if value > INT64_MAX:
+            yield (
+                f"retail.open_interest_coins: {s.retail.open_interest_coins:g}: open interest x price is {value:.2E} units of "
+                f"{market.settle}, beyond what 64-bit money can hold ({INT64_MAX:.2E})"
+            )

@@ -1,0 +1,140 @@
+"""What every participant shares: what it sees, how it asks, and where its accounts are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import mesa
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.book.books import Books
+from abm.parameters import Parameters
+from abm.state import I64, MESSAGE, NOBODY, Accounts, Markets
+
+HORIZONS_S = (15, 60, 180, 300, 600)
+"""Look-back horizons of `View.returns`, in seconds."""
+
+FORCED_LATENCY, MACHINE_LATENCY, BOT_LATENCY, PEOPLE_LATENCY = range(4)
+"""Latency classes inside one batch: a lower class is executed first."""
+
+
+@dataclass(slots=True)
+class View:
+    """What everybody may see at the moment of a decision. Arrays are indexed by market id; prices in that market's ticks."""
+
+    seed: int
+    tick: int
+    round: int
+    seconds: float
+    tick_s: float
+    bid_ticks: I64  # 0 = empty side
+    ask_ticks: I64
+    last_ticks: I64
+    mark_ticks: I64  # of the perpetuals; for spot the last price
+    index_ticks: I64
+    fair_ticks: NDArray[np.float64]  # fundamental value; only informed kinds use it
+    returns: NDArray[np.float64]  # (M, len(HORIZONS_S)) signed log return of the last price, as of the last tick
+    high_600_ticks: I64
+    low_600_ticks: I64
+    ema50_ticks: NDArray[np.float64]
+    flow_lots: NDArray[np.float64]  # net taker volume of the last 60 s
+    fund_distress: float  # 0 calm ... 1 insurance fund at its floor
+
+
+class Batch:
+    """Messages being collected for one trade. Records start zeroed, with order and cause set to nobody."""
+
+    def __init__(self, capacity: int = 4096) -> None:
+        self._records = np.zeros(capacity, MESSAGE)
+        self.count = 0
+
+    def room(self, n: int) -> NDArray[Any]:
+        """A writable view of the next n records, not yet taken; call `took` with how many were used."""
+        if self.count + n > self._records.size:
+            bigger = np.zeros(max(2 * self._records.size, self.count + n), MESSAGE)
+            bigger[: self.count] = self._records[: self.count]
+            self._records = bigger
+        free = self._records[self.count : self.count + n]
+        free[:] = np.zeros((), MESSAGE)
+        free["order"] = NOBODY
+        free["cause"] = NOBODY
+        return free
+
+    def took(self, n: int) -> None:
+        """Keep the first n records of the last `room`."""
+        self.count += n
+
+    def add(self, n: int) -> NDArray[Any]:
+        """n new records to be filled in."""
+        free = self.room(n)
+        self.count += n
+        return free
+
+    def messages(self) -> NDArray[Any]:
+        """The records so far (a view)."""
+        return self._records[: self.count]
+
+    def clear(self) -> None:
+        self.count = 0
+
+
+@dataclass(slots=True)
+class World:
+    """Where participants are set up: the shared state, and the opening postings."""
+
+    seed: int
+    markets: Markets
+    accounts: Accounts
+    books: Books
+    perp: int  # market id of the perpetual
+    spot: int
+    usdt: int  # asset ids
+    btc: int
+    start_ticks: I64  # (M,) opening price of each market
+    start_s: float  # UTC seconds of day at the opening
+    events: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def deposit(self, rows: I64, asset: int, amounts: I64) -> None:
+        """Opening balance: units from the outside world to rows. Shapes (n,), int64."""
+        self.accounts.cash[asset, rows] += amounts
+
+    def open_positions(self, rows: I64, lots: I64, entry_value: I64, margin: I64 | None = None) -> None:
+        """Opening positions on the perpetual: signed lots, signed entry cost (settlement units), isolated margin or None."""
+        slot = int(self.markets.slot[self.perp])
+        self.accounts.position[slot, rows] = lots
+        self.accounts.entry_cost[slot, rows] = entry_value
+        if margin is not None:
+            self.accounts.margin[slot, rows] = margin
+
+
+class Participant(mesa.Agent):
+    """A participant that decides by arrays; `parameters` is its frozen parameters object.
+
+    People decide once a tick on what they saw at its end; machines (`machine = True`) again in every round inside the tick.
+    """
+
+    machine = False
+    latency = PEOPLE_LATENCY
+
+    def __init__(self, model: Any, parameters: Parameters) -> None:
+        super().__init__(model)
+        self.parameters = parameters
+        self.rows: I64 = np.zeros(0, np.int64)
+
+    def rows_needed(self) -> int:
+        """Number of account rows."""
+        return 1
+
+    def bind(self, world: World) -> None:
+        """Take possession of `self.rows` (set by the model before the call) and post the opening state."""
+
+    def decide(self, view: View, batch: Batch) -> None:
+        """Add messages to the batch."""
+
+    def after_trade(self, handles: I64, offset: int) -> None:
+        """Handles of what now rests because of the messages this participant added, in the same order; shape (n,).
+
+        `offset` is the index of the first of them in the batch as it was collected.
+        """

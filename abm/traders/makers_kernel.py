@@ -1,0 +1,111 @@
+"""Compiled part of the market makers: the difference between the ladder wanted and the ladder that rests, as messages."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.compiled import kernel
+from abm.state import BUY, CANCEL, NOBODY, POST_ONLY, REPLACE, SELL
+
+
+@kernel
+def quote(
+    out: NDArray[Any],
+    orders: NDArray[Any],
+    handles: NDArray[np.int64],
+    emitted: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    awake: NDArray[np.bool_],
+    refill: bool,
+    scale: NDArray[np.float64],
+    distance: NDArray[np.float64],
+    cumulative_lots: NDArray[np.float64],
+    centre_ticks: NDArray[np.float64],
+    bid_ticks: int,
+    ask_ticks: int,
+    price_tolerance: float,
+    size_tolerance: float,
+    market: int,
+    latency: int,
+    reason: int,
+) -> int:
+    """Write what changes one market's ladders into `out`; returns the number of messages.
+
+    `orders` is the pool of `Books`; `handles` int64 (makers, 2, steps) are the orders of bids (0) and asks (1) and is tidied
+    here; `emitted` int64 receives the flat index into `handles` of each message. `scale` (2, makers) is the share of the normal
+    size, `distance` (makers, steps) the distance from the centre as a fraction, `cumulative_lots` (makers, steps) the normal
+    lots up to and including a step. `bid_ticks`, `ask_ticks`: best prices, 0 = empty; nothing is quoted through them.
+
+    `refill` is true in the first round of a tick only. In later rounds quotes are taken away or moved further out, never
+    added: how fast a book refills is a matter of the clock, not of the number of rounds.
+    """
+    count = 0
+    steps = distance.shape[1]
+    for maker in range(rows.size):
+        if not awake[maker]:
+            continue
+        centre = centre_ticks[maker]
+        for index in range(2):
+            side = BUY if index == 0 else SELL
+            opposite = ask_ticks if index == 0 else bid_ticks
+            placed = 0
+            for step in range(steps):
+                reach = distance[maker, step] * centre
+                price = side * int(math.floor(side * centre - reach))
+                if opposite > 0 and side * (price - opposite) >= 0:
+                    price = opposite - side
+                total = int(cumulative_lots[maker, step] * scale[index, maker])
+                size = total - placed
+                placed = total
+                if price < 1:
+                    size = 0
+                handle = handles[maker, index, step]
+                live = 0
+                old_price = 0
+                if handle >= 0:
+                    slot = handle & 0xFFFFFFFF
+                    if orders[slot]["generation"] == handle >> 32:
+                        live = orders[slot]["size_lots"]
+                        old_price = orders[slot]["price_ticks"]
+                    if live <= 0:
+                        live = 0
+                        handles[maker, index, step] = NOBODY
+                if live == 0:
+                    if size == 0 or not refill:
+                        continue
+                    op = POST_ONLY
+                    handle = NOBODY
+                elif size == 0:
+                    op = CANCEL
+                    price = old_price
+                else:
+                    if not refill:
+                        size = min(size, live)
+                        if side * (price - old_price) > 0:
+                            price = old_price
+                    moved = abs(price - old_price) > price_tolerance * reach
+                    if not moved:
+                        price = old_price
+                        if abs(size - live) <= size_tolerance * size:
+                            continue
+                    op = REPLACE
+                out[count]["market"] = market
+                out[count]["account"] = rows[maker]
+                out[count]["op"] = op
+                out[count]["side"] = side
+                out[count]["flags"] = 0
+                out[count]["reason"] = reason
+                out[count]["latency"] = latency
+                out[count]["price_ticks"] = price
+                out[count]["stop_ticks"] = 0
+                out[count]["size_lots"] = size
+                out[count]["order"] = handle
+                out[count]["unit_reserve"] = 0
+                out[count]["cause"] = NOBODY
+                emitted[count] = (maker * 2 + index) * steps + step
+                count += 1
+    return count

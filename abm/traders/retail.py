@@ -1,0 +1,402 @@
+"""Retail traders on the perpetual: thousands of accounts that review now and then, by one rule.
+
+Reviews. Each trader reviews once in every interval of `review_s` (news traders: `news_s`), at a moment drawn anew for each
+interval. With r_h the return over h seconds, p the last price, F fair value, u uniform in (0, 1):
+
+    panic     long and D = ln(high_600 / p) above a personal d: sell all if u < min(panic_most, panic (D / d - 1))
+    covering  short whose entry is above p (1 + personal gain): buy back if u < cover_chance
+    leaving   any position: close with the chance review_s / holding_s
+    stops     a share of the longs (and shorts) keeps a reduce-only stop in the book, some a reduce-only take-profit limit
+    trend     flat, of the trend kind: buy if r_300 > trend_level and u < trend_gain r_300
+    value     flat, of the value kind: buy if F (1 + belief) / p - 1 > value_level and u < value_chance
+    shorts    flat and waiting to go short: sell if u < -short_gain r_180, at 20-50x: "the fall goes on"
+    noise     flat: enter with the chance review_s / idle_s
+    news      target news_lots clip(gap / news_width), gap = F (1 + belief) / p - 1; trades the difference when reviewing
+
+Entries and exits are immediate-or-cancel orders with a worst price `slip` (panic: `panic_slip`) from the last price.
+The opening state is in `abm.traders.retail_opening`. Starting values were found in a search on 10 October 2025 with a
+one-book prototype (graded calibrated); where nothing was known they are assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.parameters import Parameters, quantity
+from abm.rng import normals, stream, uniform, uniforms
+from abm.state import CANCEL, CROSS, I64, IOC, ISOLATED, LIMIT, MESSAGE, NOBODY, REDUCE_ONLY, RETAIL, SELL, STOP
+from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World
+from abm.traders.retail_kernel import NEWS, NOTHING, REVIEW_STREAM, affordable_lots, retail_rule, review
+from abm.traders.retail_opening import OpeningBook, opening_book
+
+SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
+UNKNOWN = "not observed"
+_TASTE = stream("retail taste")
+_WAKE = stream("retail wake")
+
+
+class RetailParameters(Parameters):
+    """Retail traders of one venue's perpetual."""
+
+    accounts: int = quantity(100_000, unit="accounts", source="a resolution, not a number of people", ge=50, le=5_000_000)
+    open_interest_coins: float = quantity(
+        90_000.0, unit="BTC", source="order of magnitude of the largest venue, 10 Oct 2025", gt=0.0, likely=(60e3, 120e3)
+    )
+    short_share: float = quantity(
+        0.3, unit="-", source=UNKNOWN, ge=0.0, le=1.0, likely=(0.15, 0.5), text="retail shorts over retail longs, by notional"
+    )
+    long_accounts: float = quantity(0.5, unit="-", source=UNKNOWN, gt=0.0, lt=1.0, text="share of accounts that are long")
+    short_accounts: float = quantity(0.2, unit="-", source=UNKNOWN, ge=0.0, lt=1.0, text="share of accounts that are short")
+    class_notional: tuple[float, float, float, float] = quantity(
+        (0.012, 0.049, 0.106, 0.833), unit="-", source=SEARCH, grade="calibrated", text="notional at >= 20x, 10-20x, 5-10x, < 5x"
+    )
+    class_accounts: tuple[float, float, float, float] = quantity(
+        (0.12, 0.18, 0.2, 0.5), unit="-", source="small accounts use more leverage; shares assumed", text="accounts in those classes"
+    )
+    size_tail: float = quantity(
+        0.8, unit="-", source="Hill 0.76-0.87 of deleveraged accounts on Hyperliquid", gt=0.1, lt=1.0, grade="A", likely=(0.7, 0.9)
+    )
+    largest_share: float = quantity(0.015, unit="-", source=UNKNOWN, gt=0.0, le=1.0, text="largest account in its leverage class")
+    isolated_share: float = quantity(0.8, unit="-", source=UNKNOWN, ge=0.0, le=1.0, text="isolated rather than cross margin")
+    spare_cash: float = quantity(0.3, unit="of margin", source=UNKNOWN, ge=0.0, text="free cash beside the initial margin")
+    age_days: float = quantity(6.0, unit="d", source=UNKNOWN, gt=0.0, likely=(3.0, 15.0), text="mean age before survival")
+    path_days: tuple[float, ...] = quantity(
+        (0.0, 0.06, 0.3, 1.15, 2.11, 3.09, 4.07, 5.16, 5.66, 14.39, 16.12, 16.69, 22.1, 25.0),
+        unit="d", source="turning points (2.2 %) of Binance 5-minute bars, 15 Sep to 10 Oct 2025", grade="A",
+        text="ages of the turning points of the price before the opening, rising from 0",
+    )  # fmt: skip
+    path_ratio: tuple[float, ...] = quantity(
+        (1.0, 0.9917, 1.0486, 1.0236, 1.0629, 1.0316, 1.0804, 1.0457, 1.0775, 0.9293, 0.975, 0.9496, 1.009, 0.98),
+        unit="-", source="turning points (2.2 %) of Binance 5-minute bars, 15 Sep to 10 Oct 2025", grade="A",
+        text="price at those ages over the opening price",
+    )  # fmt: skip
+    entry_scatter: float = quantity(0.006, unit="fraction", source="between the turning points", ge=0.0, le=0.2)
+    safety: float = quantity(0.004, unit="fraction", source=UNKNOWN, ge=0.0, lt=0.5, text="nobody opens nearer to liquidation")
+
+    review_s: float = quantity(240.0, unit="s", source=SEARCH, gt=0.0, grade="calibrated")
+    trend_share: float = quantity(0.4, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
+    value_share: float = quantity(0.2, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
+    belief_spread: float = quantity(0.01, unit="log", source=UNKNOWN, ge=0.0, text="sd of the error about fair value")
+    panic: float = quantity(0.7, unit="-", source=SEARCH, ge=0.0, grade="calibrated", likely=(0.5, 1.0))
+    panic_most: float = quantity(0.25, unit="-", source=SEARCH, ge=0.0, le=1.0, grade="calibrated")
+    panic_drawdown: float = quantity(0.056, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated", text="median of d")
+    panic_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
+    panic_slip: float = quantity(0.02, unit="fraction", source=UNKNOWN, ge=0.0, le=0.05)
+    cover_gain: float = quantity(0.04, unit="fraction", source=UNKNOWN, gt=0.0, text="median personal gain")
+    cover_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
+    cover_chance: float = quantity(0.08, unit="a review", source=SEARCH, ge=0.0, le=1.0, likely=(0.08, 0.5))
+    stop_share: float = quantity(0.02, unit="-", source=SEARCH, ge=0.0, le=1.0, grade="calibrated", likely=(0.02, 0.05))
+    stop_distance: float = quantity(0.048, unit="fraction", source=SEARCH, gt=0.0, lt=0.9, grade="calibrated")
+    stop_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
+    profit_share: float = quantity(0.05, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
+    profit_distance: float = quantity(0.05, unit="fraction", source=UNKNOWN, gt=0.0, lt=0.9)
+    holding_s: float = quantity(172_800.0, unit="s", source=UNKNOWN, gt=0.0, text="mean time until a position is closed anyway")
+    idle_s: float = quantity(86_400.0, unit="s", source=UNKNOWN, gt=0.0, text="mean time until a flat trader enters anyway")
+    rest_s: float = quantity(
+        3600.0, unit="s", source="few who lost a position trade again within minutes (6.7 % in 5 min)", ge=0.0
+    )
+    trend_level: float = quantity(0.003, unit="fraction", source=UNKNOWN, ge=0.0)
+    trend_gain: float = quantity(5.0, unit="-", source=UNKNOWN, ge=0.0)
+    value_level: float = quantity(0.02, unit="fraction", source=UNKNOWN, ge=0.0)
+    value_chance: float = quantity(0.05, unit="a review", source=UNKNOWN, ge=0.0, le=1.0)
+    short_gain: float = quantity(5.0, unit="-", source=SEARCH, ge=0.0, grade="calibrated", likely=(1.5, 5.0))
+    entrant_short_accounts: float = quantity(0.6, unit="-", source=UNKNOWN, ge=0.0, le=1.0, text="of the flat accounts")
+    entrant_short_coins: float = quantity(7000.0, unit="BTC", source=UNKNOWN, ge=0.0, likely=(2e3, 15e3))
+    entrant_short_leverage: float = quantity(25.0, unit="x", source=SEARCH, ge=2.0, le=75.0, likely=(20.0, 35.0))
+    entrant_long_coins: float = quantity(5000.0, unit="BTC", source=UNKNOWN, ge=0.0)
+    entrant_long_leverage: float = quantity(5.0, unit="x", source=UNKNOWN, ge=2.0, le=75.0)
+    entrant_leverage_spread: float = quantity(0.35, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
+    usage: float = quantity(0.9, unit="-", source="the rest pays fees", gt=0.0, le=1.0, text="share of free cash in an entry")
+    slip: float = quantity(0.003, unit="fraction", source=SEARCH, ge=0.0, le=0.05)
+    news_share: float = quantity(0.01, unit="-", source="a resolution", ge=0.0, lt=0.5, text="accounts that trade on news")
+    news_coins: float = quantity(3900.0, unit="BTC", source=SEARCH, ge=0.0, grade="calibrated", likely=(2e3, 5e3))
+    news_width: float = quantity(0.05, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated")
+    news_s: float = quantity(40.0, unit="s", source=SEARCH, gt=0.0, grade="calibrated")
+    news_leverage: int = quantity(3, unit="x", source=UNKNOWN, ge=1, le=20)
+
+    def rule_numbers(self) -> NDArray[np.float64]:
+        """The tail of `retail_rule`'s arguments, from `panic` on, then rest and usage; float64 (15,)."""
+        return np.array(
+            [
+                self.panic,
+                self.panic_most,
+                self.cover_chance,
+                self.review_s / self.holding_s,
+                self.review_s / self.idle_s,
+                self.trend_level,
+                self.trend_gain,
+                self.value_level,
+                self.value_chance,
+                self.short_gain,
+                self.news_width,
+                self.slip,
+                self.panic_slip,
+                self.rest_s,
+                self.usage,
+            ]
+        )
+
+
+class Calendar:
+    """Who reviews when: one wake in each interval of a group, at a tick drawn by key; buckets by tick.
+
+    Deciding costs what the woken traders cost, not what all traders cost.
+    """
+
+    def __init__(self, seed: int, members: I64, interval_s: float, tick_s: float) -> None:
+        self._seed, self._members = seed, members
+        self._ticks = max(1, round(interval_s / tick_s))
+        self._interval = -1
+        self._order = members
+        self._starts = np.zeros(self._ticks + 1, np.int64)
+
+    def woken(self, tick: int) -> I64:
+        """Members whose wake tick this is, ascending."""
+        interval, at = divmod(tick, self._ticks)
+        if interval != self._interval:
+            self._interval = interval
+            wake = (uniforms(self._seed, _WAKE, self._members, interval, 0) * self._ticks).astype(np.int32)
+            self._order = self._members[np.argsort(wake, kind="stable")]
+            self._starts = np.searchsorted(np.sort(wake), np.arange(self._ticks + 1))
+        return self._order[self._starts[at] : self._starts[at + 1]]
+
+
+class RetailCohort(Participant):
+    """All retail traders of a venue, held as arrays: `n` traders, numbered within the cohort, one account row each."""
+
+    latency = PEOPLE_LATENCY
+    row_kind = RETAIL
+    parameters: RetailParameters
+
+    def __init__(self, model: Any, parameters: RetailParameters) -> None:
+        super().__init__(model, parameters)
+        self.individuals: list[RetailTrader] | None = None
+
+    def rows_needed(self) -> int:
+        return self.parameters.accounts
+
+    def bind(self, world: World) -> None:
+        """Opening positions, margins, cash and personal tastes."""
+        p, self.world, n = self.parameters, world, self.rows.size
+        perp = world.perp
+        book = opening_book(p, n, world.seed, int(world.start_ticks[perp]), float(world.markets.lot_coins[perp]))
+        self.opening = book
+        self.kind, self.entry_side = book.kind, book.entry_side
+        self._post(world, book)
+        number = np.arange(n)
+
+        def lognormal(median: float, spread: float, draw: int) -> NDArray[np.float64]:
+            return median * np.exp(spread * normals(world.seed, _TASTE, number, 0, draw))
+
+        self.taste = np.zeros((6, n))
+        self.taste[0] = book.news_lots
+        self.taste[1] = np.where(self.kind == NEWS, 0.0, np.expm1(lognormal(1.0, p.belief_spread, 0) - 1.0))
+        self.taste[2] = lognormal(p.panic_drawdown, p.panic_spread, 1)
+        self.taste[3] = lognormal(p.cover_gain, p.cover_spread, 2)
+        stops = np.clip(lognormal(p.stop_distance, p.stop_spread, 3), 0.005, 0.9)
+        profits = np.clip(lognormal(p.profit_distance, p.stop_spread, 4), 0.005, 0.9)
+        self.taste[4] = np.where(uniforms(world.seed, _TASTE, number, 1, 0) < p.stop_share, stops, 0.0)
+        self.taste[5] = np.where(uniforms(world.seed, _TASTE, number, 1, 1) < p.profit_share, profits, 0.0)
+        self.protective = np.full((n, 2), NOBODY, np.int64)
+        self.rest_until_s = np.zeros(n)
+        self._numbers = p.rule_numbers()
+        self._calendars: tuple[Calendar, ...] = ()
+        self._emitted = np.zeros(64, np.int64)
+        self._out = np.zeros(64, MESSAGE)
+        self._sent = 0
+
+    def _post(self, world: World, book: OpeningBook) -> None:
+        """Account settings, deposits and opening positions."""
+        accounts, markets, rows = world.accounts, world.markets, self.rows
+        tick_value = int(markets.tick_value[world.perp])
+        accounts.kind[rows] = self.row_kind
+        accounts.mode[rows] = np.where(book.isolated, ISOLATED, CROSS)
+        accounts.leverage[rows] = book.leverage
+        start = int(world.start_ticks[world.perp])
+        cash = np.ceil(book.cash_lots * (start * tick_value)).astype(np.int64)
+        held = np.flatnonzero(book.position_lots)
+        value = book.position_lots[held] * book.entry_ticks[held] * tick_value
+        initial = -(-np.abs(value) // book.leverage[held])
+        cross = ~book.isolated[held]
+        cash[held[cross]] += initial[cross]
+        world.deposit(rows, world.usdt, cash)
+        world.open_positions(rows[held], book.position_lots[held], value, np.where(cross, 0, initial))
+
+    def woken(self, view: View) -> I64:
+        """Numbers of the traders that review in this tick, ascending.
+
+        In the first tick those who keep protective orders in the book all come, so that the book opens with them.
+        """
+        if not self._calendars:
+            number = np.arange(self.rows.size)
+            news = self.kind == NEWS
+            p = self.parameters
+            self._calendars = (
+                Calendar(view.seed, number[~news], p.review_s, view.tick_s),
+                Calendar(view.seed, number[news], p.news_s, view.tick_s),
+            )
+            return np.flatnonzero((self.taste[4] > 0.0) | (self.taste[5] > 0.0))
+        return np.sort(np.concatenate([calendar.woken(view.tick) for calendar in self._calendars]))
+
+    def _seen(self, view: View) -> tuple[int, float, float, float, float]:
+        """Last and fair price in ticks, 180-s and 300-s returns, and the fall from the 10-minute high (log)."""
+        market = self.world.perp
+        last = max(1, int(view.last_ticks[market]))
+        drawdown = math.log(max(last, int(view.high_600_ticks[market])) / last)
+        returns = view.returns[market]
+        return last, float(view.fair_ticks[market]), float(returns[2]), float(returns[3]), drawdown
+
+    def individually(self) -> list[RetailTrader]:
+        """Register every trader as an agent of its own and ask each one from now on."""
+        if self.individuals is None:
+            self.individuals = [RetailTrader(self.model, self, number) for number in range(self.rows.size)]
+        return self.individuals
+
+    def decide(self, view: View, batch: Batch) -> None:
+        """The messages of everybody who reviews in this tick."""
+        woken = self.woken(view)
+        self._sent = 0
+        if 3 * woken.size > self._out.size:
+            self._out = np.zeros(6 * woken.size, MESSAGE)
+            self._emitted = np.zeros(6 * woken.size, np.int64)
+        if self.individuals is not None:
+            for me in woken.tolist():
+                messages, kept = self.individuals[me].decide_one(view)
+                self._out[self._sent : self._sent + messages.size] = messages
+                self._emitted[self._sent : self._sent + messages.size] = kept
+                self._sent += messages.size
+        elif woken.size:
+            self._sent = self._review(view, woken)
+        batch.room(self._sent)[:] = self._out[: self._sent]
+        batch.took(self._sent)
+
+    def _review(self, view: View, woken: I64) -> int:
+        """The cohort's way: one compiled call."""
+        world, market = self.world, self.world.perp
+        accounts, slot = world.accounts, int(world.markets.slot[market])
+        last, fair, return_180, return_300, drawdown = self._seen(view)
+        return review(
+            self._out,
+            self._emitted,
+            woken,
+            self.rows,
+            self.kind,
+            self.entry_side,
+            self.taste,
+            self.protective,
+            self.rest_until_s,
+            accounts.position[slot],
+            accounts.entry_cost[slot],
+            accounts.cash[world.usdt],
+            accounts.reserved[world.usdt],
+            accounts.leverage,
+            self._numbers,
+            view.seed,
+            view.tick,
+            view.seconds,
+            last,
+            fair,
+            return_180,
+            return_300,
+            drawdown,
+            int(world.markets.tick_value[market]),
+            market,
+            self.latency,
+        )
+
+    def after_trade(self, handles: I64, offset: int) -> None:
+        """Keep the handles of stops and take-profits."""
+        sent, self._sent = self._sent, 0
+        kept = self._emitted[:sent]
+        mine = kept >= 0
+        self.protective.reshape(-1)[kept[mine]] = handles[:sent][mine]
+
+
+class RetailTrader(Participant):
+    """One retail trader: a handle (cohort, number) without state of its own; its properties read the cohort's arrays."""
+
+    def __init__(self, model: Any, cohort: RetailCohort, number: int) -> None:
+        super().__init__(model, cohort.parameters)
+        self.cohort, self.number = cohort, number
+        self.rows = cohort.rows[number : number + 1]
+
+    @property
+    def row(self) -> int:
+        """Account row."""
+        return int(self.cohort.rows[self.number])
+
+    @property
+    def position_lots(self) -> int:
+        """Signed position in lots."""
+        world = self.cohort.world
+        return int(world.accounts.position[world.markets.slot[world.perp], self.row])
+
+    @property
+    def entry_ticks(self) -> float:
+        """Average entry price, 0 without a position."""
+        world, held = self.cohort.world, self.position_lots
+        cost = int(world.accounts.entry_cost[world.markets.slot[world.perp], self.row])
+        return cost / (held * int(world.markets.tick_value[world.perp])) if held else 0.0
+
+    def equity_micro(self, mark_ticks: int) -> int:
+        """Cash and margin plus the position at the mark, settlement units."""
+        world, row = self.cohort.world, self.row
+        accounts, slot = world.accounts, int(world.markets.slot[world.perp])
+        value = self.position_lots * mark_ticks * int(world.markets.tick_value[world.perp])
+        settled = accounts.cash[world.usdt, row] + accounts.margin[slot, row] - accounts.entry_cost[slot, row]
+        return int(settled) + value
+
+    def decide_one(self, view: View) -> tuple[NDArray[Any], I64]:
+        """Messages of one review and, for each, where its handle is kept (2 * number + (0 stop, 1 take-profit)) or NOBODY."""
+        cohort, me, row = self.cohort, self.number, self.row
+        world, accounts, taste = cohort.world, cohort.world.accounts, cohort.taste
+        tick_value = int(world.markets.tick_value[world.perp])
+        held, guards = self.position_lots, cohort.protective[me]
+        last, fair, return_180, return_300, drawdown = cohort._seen(view)
+        free = int(accounts.cash[world.usdt, row] - accounts.reserved[world.usdt, row])
+        leverage = int(accounts.leverage[row])
+        p = cohort.parameters
+        op, side, size, price, stop, flags, reason = retail_rule(
+            int(cohort.kind[me]),
+            int(cohort.entry_side[me]),
+            held,
+            self.entry_ticks,
+            0 if held else affordable_lots(free, leverage, p.usage, last, tick_value),
+            float(taste[0, me]),
+            float(taste[1, me]),
+            float(taste[2, me]),
+            float(taste[3, me]),
+            float(taste[4, me]) if guards[0] < 0 else 0.0,
+            float(taste[5, me]) if guards[1] < 0 else 0.0,
+            bool(view.seconds >= cohort.rest_until_s[me]),
+            last,
+            fair,
+            return_180,
+            return_300,
+            drawdown,
+            uniform(view.seed, REVIEW_STREAM, me, view.tick, 0),
+            uniform(view.seed, REVIEW_STREAM, me, view.tick, 1),
+            *cohort._numbers[:13].tolist(),
+        )
+        leaves = op == IOC and flags == REDUCE_ONLY
+        if leaves:
+            cohort.rest_until_s[me] = view.seconds + p.rest_s
+        gone = [int(handle) for handle in guards if handle >= 0 and (leaves or held == 0)]
+        if gone:
+            guards[:] = NOBODY
+        messages = np.zeros(len(gone) + (op != NOTHING), MESSAGE)
+        messages["market"], messages["account"], messages["latency"] = world.perp, row, cohort.latency
+        messages["cause"], messages["order"] = NOBODY, NOBODY
+        for record, handle in zip(messages, gone, strict=False):
+            record["op"], record["side"], record["order"] = CANCEL, SELL, handle
+        kept = np.full(messages.size, NOBODY, np.int64)
+        if op != NOTHING:
+            new = messages[-1]
+            new["op"], new["side"], new["size_lots"], new["flags"] = op, side, size, flags
+            new["price_ticks"], new["stop_ticks"], new["reason"] = price, stop, reason
+            kept[-1] = {STOP: 2 * me, LIMIT: 2 * me + 1}.get(op, NOBODY)
+        return messages, kept

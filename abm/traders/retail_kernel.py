@@ -1,0 +1,242 @@
+"""Compiled part of the retail traders: one scalar rule, and the loop that applies it to the accounts that review."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.compiled import kernel, scalar
+from abm.events import BY_COVERING, BY_ENTRY, BY_NEWS, BY_NOISE, BY_PANIC, BY_STOP_LOSS, BY_TAKE_PROFIT, BY_TREND, BY_VALUE
+from abm.rng import stream, uniform
+from abm.state import BUY, CANCEL, IOC, LIMIT, NOBODY, REDUCE_ONLY, SELL, STOP
+
+TREND, VALUE, NOISE, NEWS = range(4)
+"""Kinds of retail trader."""
+NOTHING = -1
+"""The operation of a review that changes nothing."""
+REVIEW_STREAM = stream("retail review")
+
+
+@scalar
+def retail_rule(
+    kind: int,
+    entry_side: int,
+    position_lots: int,
+    entry_ticks: float,
+    budget_lots: int,
+    news_lots: float,
+    belief: float,
+    panic_drawdown: float,
+    cover_gain: float,
+    stop_distance: float,
+    profit_distance: float,
+    rested: bool,
+    last_ticks: int,
+    fair_ticks: float,
+    return_180: float,
+    return_300: float,
+    drawdown_600: float,
+    draw_exit: float,
+    draw_calm: float,
+    panic: float,
+    panic_most: float,
+    cover_chance: float,
+    exit_chance: float,
+    noise_chance: float,
+    trend_level: float,
+    trend_gain: float,
+    value_level: float,
+    value_chance: float,
+    short_gain: float,
+    news_width: float,
+    slip: float,
+    panic_slip: float,
+) -> tuple[int, int, int, int, int, int, int]:
+    """What one trader does at a review: numbers in, (op, side, size_lots, price_ticks, stop_ticks, flags, reason) out.
+
+    Prices in ticks; returns, drawdown, distances, gains and slips as fractions; `draw_*` uniform in (0, 1); chances are for
+    one review. A `stop_distance` or `profit_distance` of 0 means: wants none, or has one already. `rested`: long enough since
+    the last exit to think of a new position. Equations in `abm.traders.retail`.
+    """
+    gap = fair_ticks * (1.0 + belief) / last_ticks - 1.0
+    if kind == NEWS:
+        wanted = news_lots * min(1.0, max(-1.0, gap / news_width)) - position_lots
+        size = int(abs(wanted))
+        if size < 1 or size < 0.02 * news_lots:
+            return NOTHING, BUY, 0, 0, 0, 0, 0
+        side = BUY if wanted > 0.0 else SELL
+        return IOC, side, size, max(1, int(last_ticks * (1.0 + side * slip))), 0, 0, BY_NEWS
+
+    if position_lots != 0:
+        side = BUY if position_lots > 0 else SELL
+        reason = 0
+        worst = slip
+        if side == BUY and drawdown_600 > panic_drawdown:
+            if draw_exit < min(panic_most, panic * (drawdown_600 / panic_drawdown - 1.0)):
+                reason = BY_PANIC
+                worst = panic_slip
+        elif side == SELL and entry_ticks > last_ticks * (1.0 + cover_gain) and draw_exit < cover_chance:
+            reason = BY_COVERING
+        if reason == 0 and draw_calm < exit_chance:
+            reason = BY_NOISE
+        if reason != 0:
+            price = max(1, int(last_ticks * (1.0 - side * worst)))
+            return IOC, -side, abs(position_lots), price, 0, REDUCE_ONLY, reason
+        if stop_distance > 0.0:
+            stop = max(1, int(last_ticks * (1.0 - side * stop_distance)))
+            return STOP, -side, abs(position_lots), 0, stop, REDUCE_ONLY, BY_STOP_LOSS
+        if profit_distance > 0.0:
+            price = max(1, int(last_ticks * (1.0 + side * profit_distance)))
+            return LIMIT, -side, abs(position_lots), price, 0, REDUCE_ONLY, BY_TAKE_PROFIT
+        return NOTHING, BUY, 0, 0, 0, 0, 0
+
+    if budget_lots < 1 or not rested:
+        return NOTHING, BUY, 0, 0, 0, 0, 0
+    reason = 0
+    if draw_calm < noise_chance:
+        reason = BY_NOISE
+    elif entry_side == SELL:
+        if draw_exit < -short_gain * return_180:
+            reason = BY_ENTRY
+    elif kind == TREND:
+        if return_300 > trend_level and draw_exit < trend_gain * return_300:
+            reason = BY_TREND
+    elif kind == VALUE and gap > value_level and draw_exit < value_chance:
+        reason = BY_VALUE
+    if reason == 0:
+        return NOTHING, BUY, 0, 0, 0, 0, 0
+    return IOC, entry_side, budget_lots, max(1, int(last_ticks * (1.0 + entry_side * slip))), 0, 0, reason
+
+
+@scalar
+def affordable_lots(free_units: int, leverage: int, usage: float, last_ticks: int, tick_value: int) -> int:
+    """Lots that the share `usage` of free cash carries at this leverage and price (settlement units, ticks)."""
+    if free_units <= 0:
+        return 0
+    return int(usage * free_units * leverage / (last_ticks * tick_value))
+
+
+@kernel
+def review(
+    out: NDArray[Any],
+    emitted: NDArray[np.int64],
+    woken: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    kind: NDArray[np.int8],
+    entry_side: NDArray[np.int8],
+    taste: NDArray[np.float64],
+    protective: NDArray[np.int64],
+    rest_until_s: NDArray[np.float64],
+    position: NDArray[np.int64],
+    entry_cost: NDArray[np.int64],
+    cash: NDArray[np.int64],
+    reserved: NDArray[np.int64],
+    leverage: NDArray[np.int64],
+    numbers: NDArray[np.float64],
+    seed: int,
+    tick: int,
+    seconds: float,
+    last_ticks: int,
+    fair_ticks: float,
+    return_180: float,
+    return_300: float,
+    drawdown_600: float,
+    tick_value: int,
+    market: int,
+    latency: int,
+) -> int:
+    """Messages of the traders `woken` (numbers within the cohort, ascending) into `out`; returns how many.
+
+    `taste` float64 (6, n): news lots, belief, panic drawdown, cover gain, stop and take-profit distance. `protective` int64
+    (n, 2): handles of stop and take-profit. `numbers` are the rule's parameters from `panic` on, then usage and rest. `emitted`
+    receives 2 * trader + (0 stop, 1 take-profit) for a message whose handle is to be kept, else NOBODY. A trader who leaves
+    first cancels what protects the position. `out` needs three records a trader.
+    """
+    count = 0
+    for w in range(woken.size):
+        me = woken[w]
+        row = rows[me]
+        held = position[row]
+        entry_ticks = 0.0
+        if held != 0:
+            entry_ticks = entry_cost[row] / (held * tick_value)
+        budget = 0
+        if held == 0:
+            budget = affordable_lots(cash[row] - reserved[row], leverage[row], numbers[14], last_ticks, tick_value)
+        stop_wanted = taste[4, me]
+        if protective[me, 0] >= 0:
+            stop_wanted = 0.0
+        profit_wanted = taste[5, me]
+        if protective[me, 1] >= 0:
+            profit_wanted = 0.0
+        op, side, size, price, stop, flags, reason = retail_rule(
+            kind[me],
+            entry_side[me],
+            held,
+            entry_ticks,
+            budget,
+            taste[0, me],
+            taste[1, me],
+            taste[2, me],
+            taste[3, me],
+            stop_wanted,
+            profit_wanted,
+            seconds >= rest_until_s[me],
+            last_ticks,
+            fair_ticks,
+            return_180,
+            return_300,
+            drawdown_600,
+            uniform(seed, REVIEW_STREAM, me, tick, 0),
+            uniform(seed, REVIEW_STREAM, me, tick, 1),
+            numbers[0],
+            numbers[1],
+            numbers[2],
+            numbers[3],
+            numbers[4],
+            numbers[5],
+            numbers[6],
+            numbers[7],
+            numbers[8],
+            numbers[9],
+            numbers[10],
+            numbers[11],
+            numbers[12],
+        )
+        leaves = op == IOC and flags == REDUCE_ONLY
+        if leaves:
+            rest_until_s[me] = seconds + numbers[13]
+        for which in range(3):
+            if which < 2:
+                if not (leaves or held == 0) or protective[me, which] < 0:
+                    continue
+                this_op, this_side, this_size, this_order = CANCEL, SELL, 0, protective[me, which]
+                this_price, this_stop, this_flags, this_reason = 0, 0, 0, 0
+                protective[me, which] = NOBODY
+            else:
+                if op == NOTHING:
+                    continue
+                this_op, this_side, this_size, this_order = op, side, size, NOBODY
+                this_price, this_stop, this_flags, this_reason = price, stop, flags, reason
+            out[count]["market"] = market
+            out[count]["account"] = row
+            out[count]["op"] = this_op
+            out[count]["side"] = this_side
+            out[count]["flags"] = this_flags
+            out[count]["reason"] = this_reason
+            out[count]["latency"] = latency
+            out[count]["price_ticks"] = this_price
+            out[count]["stop_ticks"] = this_stop
+            out[count]["size_lots"] = this_size
+            out[count]["order"] = this_order
+            out[count]["unit_reserve"] = 0
+            out[count]["cause"] = NOBODY
+            emitted[count] = NOBODY
+            if this_op == STOP:
+                emitted[count] = 2 * me
+            elif this_op == LIMIT:
+                emitted[count] = 2 * me + 1
+            count += 1
+    return count

@@ -1,0 +1,180 @@
+"""What a venue keeps for one perpetual: index, mark, funding, margin ladder, liquidation engine, backstop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.clearing.adl import BinanceQueue
+from abm.clearing.backstop import Backstop
+from abm.clearing.funding import FundingClock, pay
+from abm.clearing.liquidation import FORCED_FIRST, Forced, LiquidationEngine, LiquidationRules
+from abm.clearing.liquidation_kernel import LIMIT_BAND, LIMIT_BANKRUPTCY, LIMIT_NONE
+from abm.clearing.margin import MarginLadder
+from abm.clearing.mark import FUNDING_ADJUSTED, MedianMark, spot_index_ticks, tick_ratio
+from abm.clearing.trading import TradingFloor
+from abm.events import BY_FUND, FUNDING
+from abm.state import BUY, FORCED, I64, IOC, MESSAGE, NOBODY, REDUCE_ONLY, SELL, TRIGGER
+from abm.units import MICRO, rate_units
+from abm.venues.preset import PerpetualRules, VenuePreset
+
+if TYPE_CHECKING:
+    from abm.venues.exchange import ForcedTotals
+
+LIMIT_RULES = {"bankruptcy": LIMIT_BANKRUPTCY, "band": LIMIT_BAND, "none": LIMIT_NONE}
+LADDER_LEVELS = 1 << 21
+"""Buckets of the margin ladder, from tick 0; liquidation prices above share the last one and stay exact."""
+
+
+class PerpetualDesk:
+    """One perpetual of a venue. `mark_ticks` and `index_ticks` are those of the present round."""
+
+    def __init__(
+        self, rules: PerpetualRules, preset: VenuePreset, floor: TradingFloor, market: int, spot: int, rows: tuple[int, int],
+        start_ticks: I64, last_funding_bp: float, start_s: int,
+    ) -> None:  # fmt: skip
+        self.floor, self.market, self.spot = floor, market, spot
+        self.remainder_row, self.fund_row = rows
+        markets = floor.markets
+        self.slot, self.settle = int(markets.slot[market]), int(markets.settle[market])
+        self.tick_value = int(markets.tick_value[market])
+        self.mark_ticks = self.index_ticks = int(start_ticks[market])
+        self.start_ms = start_s * 1000
+        self._ratio = tick_ratio(
+            int(markets.tick_value[spot]), int(markets.lot_units[spot]), self.tick_value, int(markets.lot_units[market])
+        )
+        f = rules.funding
+        self._mark_price = MedianMark(rules.mark.basis_points, rules.mark.basis_period_s * 1000, f.interval_h)
+        last_rate = rate_units(str(round(last_funding_bp * 1e-4, 8)))
+        self.funding = FundingClock(
+            self.start_ms, interest=rate_units(f.interest), clamp=rate_units(f.clamp), cap=rate_units(f.cap),
+            interval_h=f.interval_h, period_ms=f.sample_period_s * 1000, linear=f.weights == "linear", last_rate=last_rate,
+        )  # fmt: skip
+        self._impact_units = f.impact_usd * MICRO
+        self.ladder = MarginLadder(market, markets, floor.accounts, 0, LADDER_LEVELS)
+        liquidation = preset.liquidation
+        engine_rules = LiquidationRules(
+            LIMIT_RULES[liquidation.order_limit], rate_units(liquidation.fee), liquidation.sizing == "bring-back"
+        )
+        self.engine = LiquidationEngine(floor, market, self.ladder, engine_rules, self.fund_row)
+        self._unload_share = float(preset.backstop.unload_share)
+        self._unload_slip = rate_units(preset.backstop.unload_slip)
+        self.backstop = Backstop(self.engine, BinanceQueue(), preset.backstop.floor_usd * MICRO)
+        self._forced: Forced | None = None
+        self._cause = NOBODY
+        self.unwound = False
+
+    def rebuild(self) -> None:
+        """Put every account into the margin ladder; once, after the opening."""
+        self.ladder.rebuild(self.mark_ticks)
+
+    def now_ms(self, tick: int, tick_s: float) -> int:
+        """Milliseconds since midnight UTC at the end of a tick."""
+        return self.start_ms + round(tick * tick_s * 1000)
+
+    # --- mark ---------------------------------------------------------------------------------------------------------
+
+    def mark(self, last_ticks: I64, now_ms: int) -> None:
+        """Index from spot, mark from index, basis and last; and which event moved the input that was selected."""
+        books = self.floor.books
+        self.index_ticks = spot_index_ticks(
+            books.best(self.spot, BUY), int(last_ticks[self.spot]), books.best(self.spot, SELL), *self._ratio
+        )
+        bid, ask = books.best(self.market, BUY), books.best(self.market, SELL)
+        mark = self._mark_price.update(
+            now_ms, self.index_ticks, bid, ask, int(last_ticks[self.market]), self.funding.last_rate
+        )
+        self.mark_ticks = mark.ticks
+        source = self.spot if mark.selected == FUNDING_ADJUSTED else self.market
+        self._cause = int(self.floor.last_fill_seq[source])
+
+    def sample_premium(self, now_ms: int) -> None:
+        """Premium of the perpetual over its index, from the prices that the impact size would get; by clock."""
+        lots = max(self._impact_units // (self.index_ticks * self.tick_value), 1)
+        books = self.floor.books
+        self.funding.sample(
+            now_ms, books.impact_ticks(self.market, BUY, lots), books.impact_ticks(self.market, SELL, lots), self.index_ticks
+        )
+
+    # --- forced action ------------------------------------------------------------------------------------------------
+
+    def due_stops(self) -> NDArray[Any]:
+        """Messages that set off the stops which the mark has reached."""
+        handles = self.floor.books.due_stops(self.market, self.mark_ticks)
+        stops = np.zeros(handles.size, MESSAGE)
+        stops["market"], stops["op"], stops["order"], stops["latency"] = self.market, TRIGGER, handles, FORCED_FIRST
+        stops["account"] = self.floor.books.orders["account"][handles & 0xFFFFFFFF]
+        stops["cause"] = self._cause
+        return stops
+
+    def liquidate(self, tick: int, totals: ForcedTotals) -> NDArray[Any] | None:
+        """Forced orders of the accounts below maintenance, after cancels of their own and of deleveraged winners' orders."""
+        parts = []
+        if self.backstop.deleveraged_rows:
+            parts.append(self.engine.cancels(np.unique(np.concatenate(self.backstop.deleveraged_rows))))
+            self.backstop.deleveraged_rows.clear()
+        found = self.engine.force(self.mark_ticks, self._cause, tick)
+        self._forced = None
+        if found is not None:
+            self._forced, messages = found
+            parts.append(messages)
+            totals.long_accounts += int((self._forced.side == SELL).sum())
+            totals.short_accounts += int((self._forced.side == BUY).sum())
+        return np.concatenate(parts) if parts else None
+
+    @property
+    def forced_any(self) -> bool:
+        """Whether this round's liquidation forced an account."""
+        return self._forced is not None
+
+    def absorb(self, totals: ForcedTotals) -> None:
+        """Settle the forced accounts; the fund takes over the rest, or winners are deleveraged; also on a new mark alone."""
+        backstop = self.backstop
+        self.unwound = False
+        if self._forced is not None:
+            fills = self.floor.fills
+            settled = self.engine.settle_round(self._forced, fills, self.mark_ticks)
+            sold = self.engine.sold
+            totals.liquidated_long += sold[SELL]
+            totals.liquidated_short += sold[BUY]
+            backstop.absorb(settled, self.mark_ticks)
+            self.unwound = settled.rows.size > 0
+        else:
+            backstop.watch(self.mark_ticks)
+        tally = backstop.take_tally()
+        totals.liquidated_long += tally.long
+        totals.liquidated_short += tally.short
+        totals.taken_over += tally.taken_over
+        totals.deleveraged += tally.deleveraged
+        totals.deleveraged_accounts += tally.deleveraged_accounts
+
+    def unloading(self, tick_s: float) -> NDArray[Any] | None:
+        """The fund's order of this tick: a share of its inventory, within a small distance of the best price; None if flat."""
+        held = int(self.floor.accounts.position[self.slot, self.fund_row])
+        if held == 0:
+            return None
+        side = SELL if held > 0 else BUY
+        best = self.floor.books.best(self.market, -side) or self.mark_ticks
+        order = np.zeros(1, MESSAGE)
+        order["market"], order["account"], order["op"], order["side"] = self.market, self.fund_row, IOC, side
+        order["size_lots"] = min(abs(held), int(abs(held) * self._unload_share * tick_s) + 1)
+        order["price_ticks"] = best + side * (best * self._unload_slip // 100_000_000)
+        order["order"], order["cause"] = NOBODY, NOBODY
+        order["flags"], order["reason"] = FORCED | REDUCE_ONLY, BY_FUND
+        return order
+
+    # --- funding ------------------------------------------------------------------------------------------------------
+
+    def fund(self, now_ms: int) -> bool:
+        """Sample the premium; pay funding if it is due. True when it was."""
+        self.sample_premium(now_ms)
+        if not self.funding.due(now_ms):
+            return False
+        rate = self.funding.settle(now_ms)
+        pay(self.floor.markets, self.floor.accounts, self.market, self.mark_ticks, rate, self.remainder_row)
+        self.floor.log.add(
+            FUNDING, market=self.market, asset=self.settle, counterparty=self.remainder_row, price_ticks=self.mark_ticks, amount=rate
+        )
+        return True
