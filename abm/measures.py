@@ -1,7 +1,8 @@
 """What a run shows in numbers, and the same numbers of the real evening beside them.
 
-Definitions follow the real figures: the fall is from the last price before the first news to the lowest trade; depth is that of
-the bids within 1 % in snapshots of 30 s; the reported liquidations are at most one order a second, as the venue's feed has them.
+Definitions follow the real figures: the fall is from the last price before the first news to the lowest trade; depth is
+that of the bids within 1 % in snapshots of 30 s; the reported liquidations are at most one order a second, as the
+venue's feed has them.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.events import BY_LIQUIDATION, DELEVERAGE, FILL_EVENT, LIQUIDATION, REASON_NAMES, ROUND_CAP
-from abm.state import SELL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from abm.results import Run
+    from abm.recorder import Run
     from abm.scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -104,7 +104,7 @@ def price_path(steps: pd.DataFrame, seconds: Floats, first_news: float) -> dict[
 
 
 def moments(steps: pd.DataFrame, seconds: Floats, start: str, path: Mapping[str, Any]) -> dict[str, Any]:
-    """Prices at two moments of the real evening: 21:10 against the last price before the news, the low against 21:15."""
+    """Prices at two moments of the evening: 21:10 against the last price before the news, the low against 21:15."""
     begin = datetime.fromisoformat(start)
     price = steps["perp_usd"].to_numpy()
     early = at_second(seconds, price, (DAY.replace(hour=21, minute=10) - begin).total_seconds())
@@ -153,7 +153,9 @@ def flow(steps: pd.DataFrame) -> dict[str, Any]:
         result[f"{name}volume_btc"] = volume if known else math.nan
         result[f"{name}net_taker_percent"] = 100 * net / volume if volume > 0 else math.nan
     interest = steps["open_interest_btc"].to_numpy()
-    result["open_interest_change_percent"] = 100 * float(interest[-1] / interest[0] - 1) if interest[0] > 0 else math.nan
+    result["open_interest_change_percent"] = (
+        100 * float(interest[-1] / interest[0] - 1) if interest[0] > 0 else math.nan
+    )
     return result
 
 
@@ -163,7 +165,9 @@ def forced(steps: pd.DataFrame, seconds: Floats) -> dict[str, Any]:
     starts = (steps["liquidated_long_accounts"] + steps["liquidated_short_accounts"]).to_numpy()
     fund = steps["fund_usd"].to_numpy()
     liquidated, deleveraged = np.flatnonzero(starts > 0), np.flatnonzero(steps["adl_usd"].to_numpy() > 0)
-    delay = float(seconds[deleveraged[0]] - seconds[liquidated[0]]) if liquidated.size and deleveraged.size else math.nan
+    delay = (
+        float(seconds[deleveraged[0]] - seconds[liquidated[0]]) if liquidated.size and deleveraged.size else math.nan
+    )
     return {
         "liquidated_usd": longs + shorts,
         "liquidated_long_usd": longs,
@@ -184,9 +188,15 @@ def forced(steps: pd.DataFrame, seconds: Floats) -> dict[str, Any]:
 
 def from_events(events: pd.DataFrame, steps: pd.DataFrame, info: Mapping[str, Any]) -> dict[str, Any]:
     """Measures that need single events; nan when none were kept."""
-    names = ("liquidated_accounts", "largest_liquidation_usd", "reported_liquidated_usd", "branching_ratio", "adl_fills")
+    names = (
+        "liquidated_accounts",
+        "largest_liquidation_usd",
+        "reported_liquidated_usd",
+        "branching_ratio",
+        "adl_fills",
+    )
     if events.empty:
-        return {name: math.nan for name in (*names, "round_caps")}
+        return dict.fromkeys((*names, "round_caps"), math.nan)
     kind = events["kind"].to_numpy()
     started = events[kind == LIQUIDATION]
     dollars = dollars_per_lot(info, steps)
@@ -217,7 +227,7 @@ def dollars_per_lot(info: Mapping[str, Any], steps: pd.DataFrame) -> Any:
 
 
 def reported_liquidations_usd(events: pd.DataFrame, info: Mapping[str, Any]) -> float:
-    """Forced orders as the public feed shows them: per market and second only the largest order, at its fills' prices."""
+    """Forced orders as the public feed shows them: per market and second only the largest order, at its prices."""
     rows = events[(events["kind"].to_numpy() == FILL_EVENT) & (events["reason"].to_numpy() == BY_LIQUIDATION)]
     if rows.empty:
         return 0.0
@@ -233,7 +243,8 @@ def reported_liquidations_usd(events: pd.DataFrame, info: Mapping[str, Any]) -> 
 def branching(events: pd.DataFrame) -> dict[str, Any]:
     """Who caused the liquidations: their `cause` is the fill that moved the mark past the threshold.
 
-    The branching ratio is the number of liquidations that a forced fill caused, per liquidation: the mean number of children.
+    The branching ratio is the number of liquidations that a forced fill caused, per liquidation: the mean number of
+    children.
     """
     kind, seq = events["kind"].to_numpy(), events["seq"].to_numpy()
     started = kind == LIQUIDATION
@@ -252,7 +263,7 @@ def branching(events: pd.DataFrame) -> dict[str, Any]:
 # --- the real evening -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A real figure: its band is the spread of sources, or where there is only one, the tolerance stated in `source`."""
+    """A real figure; its band is the spread of sources, or, where there is one, the tolerance stated in `source`."""
 
     measure: str
     key: str
@@ -348,6 +359,8 @@ def real_points(scenario: Scenario) -> list[dict[str, Any]]:
         (LOW_TIME, LOW_USD, "low"),
     ]
     for minutes, share in ((10, 0.50), (30, 0.75), (60, 0.76)):
-        points.append((LOW_TIME + timedelta(minutes=minutes), LOW_USD + share * (PRINT_USD - LOW_USD), "recovery share"))
+        points.append(
+            (LOW_TIME + timedelta(minutes=minutes), LOW_USD + share * (PRINT_USD - LOW_USD), "recovery share")
+        )
     keep = [point for point in points if scenario.start <= point[0] <= scenario.end + timedelta(minutes=1)]
     return [{"time": t, "price_usd": p, "label": label, "grade": "A"} for t, p, label in sorted(keep)]

@@ -1,7 +1,7 @@
 """A scenario: everything that decides a run, read from one TOML file.
 
-`load_scenario` resolves `extends`, applies `--set`, checks the whole and reports every mistake together. Numbers that nobody
-observed have a default, a likely range and the grade "assumed".
+`load_scenario` resolves `extends`, applies `--set`, checks the whole and reports every mistake together. Numbers that
+nobody observed have a default, a likely range and the grade "assumed".
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from abm.settings import (
     put,
     read_toml,
     to_toml,
+    toml_value,
     validate,
     without_mistakes,
 )
@@ -54,10 +55,20 @@ class News(Parameters):
     name: str = Field(description="short name, by which `--set news.NAME.…` finds it", pattern=r"^[a-z][a-z0-9-]*$")
     at: time | datetime = Field(description="when it starts: UTC time of day, or date and time")
     over_s: float = quantity(
-        0.0, unit="s", ge=0, source="assumed", likely=(20.0, 480.0), text="time over which the value moves, evenly in log"
+        0.0,
+        unit="s",
+        ge=0,
+        source="assumed",
+        likely=(20.0, 480.0),
+        text="time over which the value moves, evenly in log",
     )
     change_percent: float = quantity(
-        ..., unit="%", gt=-90, lt=900, source="see the entry's own `source`", text="total change of the fundamental value"
+        ...,
+        unit="%",
+        gt=-90,
+        lt=900,
+        source="see the entry's own `source`",
+        text="total change of the fundamental value",
     )
     label: str = Field("", description="words for the figure")
     source: str = Field("", description="where time and size come from")
@@ -69,7 +80,11 @@ class WorldParameters(Parameters):
     """What the market does not decide: the fundamental value."""
 
     start_price_usd: float = quantity(
-        116_830.0, unit="$", gt=0, grade="A", source="last print before the news, Binance BTCUSDT perpetual, 20:45-20:50"
+        116_830.0,
+        unit="$",
+        gt=0,
+        grade="A",
+        source="last print before the news, Binance BTCUSDT perpetual, 20:45-20:50",
     )
     fair_volatility_bp: float = quantity(
         4.0,
@@ -83,7 +98,7 @@ class WorldParameters(Parameters):
 
 
 class StateParameters(Parameters):
-    """The market's state at the start that belongs to no kind of trader; open interest and its split are in `retail`."""
+    """State of the market at the start that belongs to no kind of trader; open interest is in `retail`."""
 
     last_funding_bp: float = quantity(
         0.10,
@@ -104,12 +119,24 @@ class Scenario(Parameters):
     description: str = Field("", description="what it is for, what is observed and what is assumed")
     extends: str | None = Field(None, description="scenario (name or file) that this one changes")
     start: datetime = Field(datetime(2025, 10, 10, 20, 40, tzinfo=UTC), description="first instant, UTC")
-    duration_s: float = quantity(6_000.0, unit="s", gt=0, le=32 * 86_400, source="20:40 to 22:20", text="simulated time")
+    duration_s: float = quantity(
+        6_000.0, unit="s", gt=0, le=32 * 86_400, source="20:40 to 22:20", text="simulated time"
+    )
     tick_s: float = quantity(
-        1.0, unit="s", ge=0.001, le=60, source="modelling choice; results are shown as a function of it", text="tick length"
+        1.0,
+        unit="s",
+        ge=0.001,
+        le=60,
+        source="modelling choice; results are shown as a function of it",
+        text="tick length",
     )
     rounds_max: int = quantity(
-        8, unit="rounds", ge=1, le=1_000, source="modelling choice; hitting the cap is an event", text="rounds inside a tick"
+        8,
+        unit="rounds",
+        ge=1,
+        le=1_000,
+        source="modelling choice; hitting the cap is an event",
+        text="rounds inside a tick",
     )
     seed: int = quantity(1, unit="-", ge=0, lt=2**62, source="any", text="seed of all random streams")
     accounts: int = quantity(
@@ -147,7 +174,7 @@ class Scenario(Parameters):
         return self.traders == "individual" or (self.traders == "auto" and self.accounts <= INDIVIDUAL_UP_TO)
 
     def news_seconds(self, news: News) -> float:
-        """Seconds from the start to the beginning of a news item; a time of day means the first one not before the start."""
+        """Seconds from the start to the beginning of a news item (see `seconds_after`)."""
         return seconds_after(self.start, news.at)
 
     def resolved(self) -> Table:
@@ -269,7 +296,12 @@ def _with_accounts(table: Table) -> Table:
     """`retail.accounts` follows `accounts` unless it was set (the checks refuse two different numbers)."""
     retail = table.get("retail", {})
     accounts = table.get("accounts", Scenario.model_fields["accounts"].default)
-    if not isinstance(retail, Mapping) or "accounts" in retail or not isinstance(accounts, int) or not 50 <= accounts <= 5_000_000:
+    if (
+        not isinstance(retail, Mapping)
+        or "accounts" in retail
+        or not isinstance(accounts, int)
+        or not 50 <= accounts <= 5_000_000
+    ):
         return table
     return {**table, "retail": {**retail, "accounts": accounts}}
 
@@ -293,6 +325,41 @@ def _with_venue(table: Table) -> tuple[Table, list[str]]:
 def write_toml(scenario: Scenario, path: Path) -> None:
     """Write every value of a scenario as one TOML file."""
     path.write_text(to_toml(scenario.resolved()), encoding="utf-8")
+
+
+def new_scenario(file: Path, source: str) -> Path:
+    """Write a short scenario file that extends a packaged one; returns the file.
+
+    Raises `ScenarioError` when the source is unknown, the name no `.toml` or the file there already.
+    """
+    parent = find_scenario(source)
+    if file.suffix != ".toml":
+        raise ScenarioError([f"{file}: a scenario file ends in .toml"])
+    if file.exists():
+        raise ScenarioError([f"{file}: exists already and is not overwritten"])
+    base = load_scenario(source)
+    link = source if parent.parent == SCENARIOS else str(parent.resolve())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        f"""# A scenario of your own: everything not written here is as in {source}. All parameters: docs/parameters.md.
+extends = {toml_value(link)}
+name = {toml_value(file.stem)}
+title = {toml_value(f"{file.stem}, after {source}")}
+
+# seed = {base.seed}
+# accounts = {base.accounts}
+# duration_s = {base.duration_s:g}
+# tick_s = {base.tick_s:g}
+
+# [makers]
+# depth_coins = {base.makers.depth_coins:g}
+
+# [venue.backstop]
+# size_usd = {base.venue.backstop.size_usd}
+""",
+        encoding="utf-8",
+    )
+    return file
 
 
 def reference_table() -> str:

@@ -1,4 +1,4 @@
-"""Economic nonsense in a scenario that is otherwise well formed: each check gives lines `dotted.path: value: what is wrong`.
+"""Economic nonsense in a scenario that is otherwise well formed: lines `dotted.path: value: what is wrong`.
 
 The checks read the scenario by attribute and return nothing when all is well.
 """
@@ -30,8 +30,9 @@ def clock(s: Scenario) -> Iterator[str]:
     if abs(tick_ms - round(tick_ms)) > 1e-6:
         yield f"tick_s: {s.tick_s:g}: is no whole number of milliseconds"
     if abs(s.duration_s / s.tick_s - s.ticks) > 1e-9 or s.ticks < 1:
-        below, above = max(1, int(s.duration_s / s.tick_s)) * s.tick_s, (int(s.duration_s / s.tick_s) + 1) * s.tick_s
-        yield f"duration_s: {s.duration_s:g}: is no multiple of tick_s = {s.tick_s:g} s; {below:g} or {above:g} would be"
+        whole = int(s.duration_s / s.tick_s)
+        near = f"{max(1, whole) * s.tick_s:g} or {(whole + 1) * s.tick_s:g} would be"
+        yield f"duration_s: {s.duration_s:g}: is no multiple of tick_s = {s.tick_s:g} s; {near}"
 
 
 def news(s: Scenario) -> Iterator[str]:
@@ -61,7 +62,8 @@ def shares(s: Scenario) -> Iterator[str]:
     }
     for path, parts in wholes.items():
         if sum(parts) > 1 + 1e-9:
-            yield f"{path}: {' + '.join(f'{part:g}' for part in parts)}: shares of one whole that exceed 1 together ({sum(parts):g})"
+            listed = " + ".join(f"{part:g}" for part in parts)
+            yield f"{path}: {listed}: shares of one whole that exceed 1 together ({sum(parts):g})"
     if r.accounts != s.accounts:
         yield f"retail.accounts: {r.accounts}: differs from accounts = {s.accounts}; set only `accounts`"
 
@@ -82,7 +84,7 @@ def leverage(s: Scenario) -> Iterator[str]:
             if value > first.leverage:
                 yield f"{path}: {value:g}: {market.name} gives at most {first.leverage}x"
             elif 1 / value < float(first.maintenance):
-                yield f"{path}: {value:g}: initial margin 1/{value:g} is below maintenance {first.maintenance}: liquidated at once"
+                yield f"{path}: {value:g}: initial margin 1/{value:g} is below maintenance {first.maintenance}"
 
 
 def venue(s: Scenario) -> Iterator[str]:
@@ -96,19 +98,18 @@ def venue(s: Scenario) -> Iterator[str]:
 def overflow(s: Scenario) -> Iterator[str]:
     """Sums of positions and of their values must fit 64-bit integers."""
     units = {asset.name: Decimal(asset.unit) for asset in s.venue.assets}
+    coins, price = Decimal(str(s.retail.open_interest_coins)), Decimal(str(s.world.start_price_usd))
     for market in s.venue.perpetual:
-        if Decimal(market.lot) <= 0 or Decimal(market.tick) <= 0 or market.settle not in units:
+        lot, highest = Decimal(market.lot), Decimal(market.highest_price)
+        if lot <= 0 or highest <= 0 or market.settle not in units:
             continue  # `venue` has said so
-        lots = Decimal(str(s.retail.open_interest_coins)) / Decimal(market.lot)
-        if lots > MAX_LOTS:
-            limit = MAX_LOTS * Decimal(market.lot)
-            yield f"retail.open_interest_coins: {s.retail.open_interest_coins:g}: more than {limit:,.0f} BTC, which no position can hold"
-        price = Decimal(market.highest_price) if Decimal(market.highest_price) > 0 else Decimal(1)
-        if Decimal(str(s.world.start_price_usd)) > price:
-            yield f"world.start_price_usd: {s.world.start_price_usd:g}: above {market.name}'s highest price {price}"
-        value = 2 * Decimal(str(s.retail.open_interest_coins)) * Decimal(str(s.world.start_price_usd)) / units[market.settle]
+        if coins / lot > MAX_LOTS:
+            yield f"retail.open_interest_coins: {coins:g}: more than {MAX_LOTS * lot:,.0f} BTC, which no position can hold"
+        if price > highest:
+            yield f"world.start_price_usd: {price:g}: above the highest price of {market.name}, {highest:g}"
+        value = 2 * coins * price / units[market.settle]
         if value > INT64_MAX:
             yield (
-                f"retail.open_interest_coins: {s.retail.open_interest_coins:g}: open interest x price is {value:.2E} units of "
-                f"{market.settle}, beyond what 64-bit money can hold ({INT64_MAX:.2E})"
+                f"retail.open_interest_coins: {coins:g}: overflow: open interest x price is {value:.2E} units of "
+                f"{market.settle}, 64-bit money ends at {INT64_MAX:.2E}"
             )

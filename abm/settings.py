@@ -1,6 +1,6 @@
 """Settings written by people: merging tables, overriding single values, and saying everything that is wrong at once.
 
-Knows nothing of scenarios: it works on any `Parameters` schema, so presets, studies and experiments report mistakes alike.
+Knows nothing of scenarios: it works on any `Parameters` schema, so presets and experiments report mistakes alike.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def read_toml(path: Path) -> Table:
 
 def keyed(value: object) -> bool:
     """Whether this is a list of tables that all carry a `name`."""
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) and "name" in item for item in value)
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) and "name" in item for item in value)
+    )
 
 
 def merge(base: Any, over: Any) -> Any:
@@ -61,7 +63,7 @@ def merge(base: Any, over: Any) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """The right side of `a.b=v`: a TOML value (number, true, "text", time, list, inline table), JSON, or else plain text."""
+    """The right side of `a.b=v`: a TOML value (number, true, "text", time, list, table), JSON, or else plain text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -133,7 +135,11 @@ class Catalogue:
         pattern = ""
         for part in path:
             tries = [f"{pattern}[]"] if isinstance(part, int) else [f"{pattern}.{part}".lstrip("."), f"{pattern}.*"]
-            known = [t for t in tries if t in self.rows or any(row.startswith((f"{t}.", f"{t}[]", f"{t}[")) for row in self.rows)]
+            known = [
+                t
+                for t in tries
+                if t in self.rows or any(row.startswith((f"{t}.", f"{t}[]", f"{t}[")) for row in self.rows)
+            ]
             pattern = known[0] if known else pattern
         return pattern, self.rows.get(pattern)
 
@@ -277,7 +283,11 @@ def toml_value(value: Any) -> str:
 
 def toml_key(key: str) -> str:
     """A key, quoted where it must be."""
-    return key if key and all(c.isascii() and (c.isalnum() or c in "_-") for c in key) else json.dumps(key, ensure_ascii=False)
+    return (
+        key
+        if key and all(c.isascii() and (c.isalnum() or c in "_-") for c in key)
+        else json.dumps(key, ensure_ascii=False)
+    )
 
 
 def to_toml(table: Mapping[str, Any], prefix: str = "") -> str:

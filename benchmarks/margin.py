@@ -1,7 +1,6 @@
 """Margin checks: accounts crossed by a move of the mark, recomputed liquidation prices, full scan.
 
-Run with `python -m benchmarks.margin`. Accounts: one perpetual at 116,830 $, leverage 5 to 100, heavy-tailed sizes, both
-sides.
+Run with `python -m benchmarks.margin`. One perpetual at 116,830 $, leverage 5 to 100, heavy-tailed sizes, both sides.
 """
 
 from __future__ import annotations

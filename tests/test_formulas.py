@@ -180,6 +180,16 @@ def test_funding_rate_is_flat_inside_the_clamp_and_capped(premium, rate):
     assert f.funding_rate(rate_units(premium), *terms, interval_h=4) == rate_units(rate) // 2
 
 
+def test_a_year_of_funding_pays_the_hedgers_financing():
+    """Short the perpetual, long the coin on credit at 5 %: fair at perpetual/coin = 1095 / (1095 - 0.05), 3 payments a day."""
+    ratio = 1095 / (1095 - 0.05)
+    premium = rate_units(str(round(ratio - 1, 8)))
+    no_interest = f.funding_rate(premium, 0, 0, rate_units("0.003"))
+    assert 1095 * no_interest / RATE_ONE == pytest.approx(0.05 * ratio, rel=3e-4)
+    # Equal prices are fair only where the interest term alone pays it: 0.01 % each 8 hours are 10.95 % a year.
+    assert 1095 * f.funding_rate(0, 10_000, 50_000, 300_000) == rate_units("0.1095")
+
+
 @given(st.integers(-(10**17), 10**17), st.integers(-300_000, 300_000))
 def test_funding_is_rounded_against_both_sides(value, rate):
     paid, received = f.funding_payment(value, rate), -f.funding_payment(-value, rate)

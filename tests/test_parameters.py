@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from abm.parameters import Parameters, quantity, reference_rows
 
@@ -19,7 +19,7 @@ class Outer(Parameters):
     size: int = quantity(..., unit="$", source="a paper", gt=0, grade="B")
     inner: Inner = Inner()
     many: tuple[Inner, ...] = ()
-    table: dict[str, Inner] = {}
+    table: dict[str, Inner] = Field(default_factory=dict)
     maybe: Inner | None = None
     note: str = "x"
 

@@ -53,3 +53,12 @@ def test_the_automatic_check_runs_the_readmes_line() -> None:
     assert "\n" not in block[1]
     assert "pip install" in block[1] and "pytest" in block[1]
     assert readme.count("<!-- test line -->") == 1
+
+
+def test_commands_in_the_table_exist() -> None:
+    from abm.cli import app
+
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    named = set(re.findall(r"^\| `deleverage ([\w-]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
+    assert named
+    assert named <= known

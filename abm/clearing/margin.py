@@ -84,7 +84,7 @@ class MarginLadder:
         return found
 
     def liquidation_ticks(self, rows: ArrayLike) -> I64:
-        """Liquidation tick of each row (int64) as of its last `update`; 0 = none (`formulas.liquidation_price_ticks`)."""
+        """Liquidation tick of each row (int64) as of its last `update`; 0 = none, see `formulas`."""
         ticks: I64 = np.abs(self._threshold[np.asarray(rows)])
         return ticks
 
@@ -111,7 +111,7 @@ class MarginLadder:
     def _rebucket(self, rows: NDArray[np.int64]) -> None:
         accounts = self.accounts
         rebucket(
-            rows,
+            np.asarray(rows, np.int64),
             self._venue,
             self._slot,
             self._tick_value,

@@ -9,7 +9,7 @@ from matplotlib.transforms import blended_transform_factory
 from abm.figures.frame import Frame
 from abm.figures.panels import BILLION, MILLION, numbers, say, signed_percent
 from abm.figures.sheet import Key, Sheet, few_ticks
-from abm.figures.style import short_number, with_commas
+from abm.figures.style import short_number, tint, with_commas
 from abm.figures.timeaxis import set_time_axis, thin
 
 
@@ -31,7 +31,7 @@ def draw_fund(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axes
     known = np.flatnonzero(np.isfinite(fund))
     largest = float(np.nanmax(np.abs(fund))) if len(known) else 0.0
     scale, unit = (BILLION, "$ billion") if largest >= 0.2 * BILLION else (MILLION, "$ million")
-    keys = [Key("area", colours.fund, "fund at the mark")] + ([Key("rug", colours.adl, "ADL")] if len(hit) else [])
+    keys = [Key("area", tint(colours.fund, colours.paper, 0.16), "fund at the mark", edge=colours.fund)] + ([Key("rug", colours.adl, "ADL")] if len(hit) else [])
     note = "Model: no fund was recorded."
     if len(known):
         first, last, least = float(fund[known[0]]), float(fund[known[-1]]), float(np.nanmin(fund))

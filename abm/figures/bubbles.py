@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.transforms import blended_transform_factory
 
 from abm.figures.frame import Frame
@@ -38,9 +39,9 @@ class Bubbles:
 
 
 def bubbles_of(frame: Frame) -> Bubbles:
-    """Sum the forced notional per side and bin of 10 s (1 s in a run under two minutes, a minute in a run over a day)."""
+    """Sum the forced notional per side and bin of 10 s (1 s in a run under two minutes, a minute in a run over four hours)."""
     length = frame.clock.length_s
-    bin_s = 1 if length < 120 else 10 if length <= 86_400 else 60
+    bin_s = 1 if length < 120 else 10 if length <= 14_400 else 60
     bin_s = max(bin_s, int(np.ceil(frame.clock.tick_s)))
     number, opens = bars(frame.clock, frame.x, bin_s)
     count = len(opens)
@@ -90,16 +91,15 @@ def draw_bubbles(axes: Axes, bubbles: Bubbles, colours: Palette) -> list[tuple[f
     left = (bubbles.side < 0) & (bubbles.falling > 0)
     place[left, 0] -= radius_px[left] / 2.0
     data = axes.transData.inverted().transform(place)
-    drawn = []
     big = bubbles.usd >= RUG_SHARE * bubbles.largest_usd
-    for i in np.argsort(-bubbles.usd, kind="stable"):
-        if not big[i]:
-            continue
-        colour = colours.long if bubbles.side[i] < 0 else colours.short
-        look = {"s": (2.0 * radius_px[i] * POINTS / dots) ** 2, "zorder": 3.0, "clip_on": True}
-        axes.scatter(data[i, 0], data[i, 1], facecolor=colour, alpha=ALPHA, linewidth=0, **look)
-        axes.scatter(data[i, 0], data[i, 1], facecolor="none", edgecolor=colour, linewidth=0.5, **look)
-        drawn.append((float(place[i, 0]), float(place[i, 1]), float(radius_px[i])))
+    order = np.argsort(-bubbles.usd, kind="stable")
+    order = order[big[order]]
+    edges = [to_rgba(colours.long if side < 0 else colours.short) for side in bubbles.side[order]]
+    axes.scatter(
+        data[order, 0], data[order, 1], s=(2.0 * radius_px[order] * POINTS / dots) ** 2, linewidth=0.5, zorder=3.0,
+        facecolor=[(*edge[:3], ALPHA) for edge in edges], edgecolor=edges,
+    )
+    drawn = [(float(place[i, 0]), float(place[i, 1]), float(radius_px[i])) for i in order]
     foot = blended_transform_factory(axes.transData, axes.transAxes)
     for side, colour, height in ((-1.0, colours.long, 0.012), (1.0, colours.short, 0.045)):
         small = ~big & (bubbles.side == side)
@@ -115,10 +115,10 @@ def key_sizes(largest_usd: float) -> list[float]:
     """Three round notionals on a 1-3-10 ladder, the top one no larger than the largest bubble."""
     if largest_usd <= 0:
         return []
-    exponent = np.floor(np.log10(largest_usd))
-    top = 3.0 * 10.0**exponent if largest_usd >= 3.0 * 10.0**exponent else 10.0**exponent
-    second = top / 3.0
-    return [float(top), float(second), float(second / 10.0)]
+    decade = 10.0 ** np.floor(np.log10(largest_usd))
+    if largest_usd >= 3.0 * decade:
+        return [3.0 * decade, decade, decade / 10.0]
+    return [decade, 0.3 * decade, decade / 10.0]
 
 
 def draw_key(axes: Axes, bubbles: Bubbles, colours: Palette, corner_px: tuple[float, float]) -> None:

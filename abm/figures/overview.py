@@ -12,23 +12,24 @@ from matplotlib.axes import Axes
 from abm.figures import balances, panels, table
 from abm.figures.frame import Frame, find, frame_of
 from abm.figures.price import draw_price
-from abm.figures.sheet import HEADER_IN, Sheet
+from abm.figures.sheet import HEADER_IN, Sheet, title_height
 from abm.figures.style import Palette, save, styled, with_commas
 from abm.figures.timeaxis import set_time_axis
 
 WIDTH_IN, MOST_IN, LEAST_IN = 10.0, 13.0, 10.0
 GAP_IN, AXIS_IN, FOOT_IN = 0.09, 0.22, 0.26
-PRICE_IN, PRICE_LEAST_IN = 2.75, 1.9
+PRICE_IN, PRICE_LEAST_IN, PRICE_MOST_IN, MOST_STRETCH = 2.3, 1.8, 2.9, 1.35
+"""Height of the price panel: wanted, least, most; and how far the other panels may stretch when there is room."""
 Panel = Callable[[Sheet, Frame, str, float], Axes]
 HEIGHTS_IN: tuple[tuple[Panel, float], ...] = (
-    (panels.draw_range, 0.50),
-    (panels.draw_volume, 0.68),
-    (panels.draw_liquidations, 0.74),
-    (panels.draw_depth, 0.68),
-    (panels.draw_open_interest, 0.42),
-    (balances.draw_fund, 0.48),
+    (panels.draw_range, 0.44),
+    (panels.draw_volume, 0.60),
+    (panels.draw_liquidations, 0.66),
+    (panels.draw_depth, 0.60),
+    (panels.draw_open_interest, 0.38),
+    (balances.draw_fund, 0.42),
 )
-TREASURY_IN = 0.60
+TREASURY_IN = 0.56
 
 
 def draw_overview(
@@ -50,12 +51,10 @@ def overview_sheet(frame: Frame, colours: Palette) -> Sheet:
     rows = list(frame.run.get("comparison") or [])
     lines = subtitle(frame)
     parts = list(HEIGHTS_IN) + ([(balances.draw_treasury, TREASURY_IN)] if balances.has_treasury(frame) else [])
-    head = 0.42 + 0.185 * len(lines) + 0.12
-    foot = AXIS_IN + table.table_height(Sheet(WIDTH_IN, MOST_IN, colours), rows) + FOOT_IN + 0.2
-    fixed = head + foot + AXIS_IN + HEADER_IN + sum(height + HEADER_IN + GAP_IN for _, height in parts)
-    price_in = min(max(MOST_IN - fixed, PRICE_LEAST_IN), PRICE_IN)
-    height = max(fixed + price_in, LEAST_IN)
-    price_in = height - fixed
+    table_in = table.table_height(Sheet(WIDTH_IN, MOST_IN, colours), rows)
+    fixed = title_height(len(lines)) + (HEADER_IN + GAP_IN) * (len(parts) + 1) + 2 * AXIS_IN + table_in + FOOT_IN
+    price_in, stretch = shares(MOST_IN - fixed, sum(height for _, height in parts))
+    height = max(fixed + price_in + stretch * sum(height for _, height in parts), LEAST_IN)
     sheet = Sheet(WIDTH_IN, height, colours)
     sheet.title(title(frame), lines)
     drawn: list[Axes] = []
@@ -65,15 +64,21 @@ def overview_sheet(frame: Frame, colours: Palette) -> Sheet:
     drawn.append(draw_price(sheet, frame, "a", price_in))
     sheet.down_in += AXIS_IN
     for number, (draw, panel_in) in enumerate(parts, start=1):
-        sheet.down_in += GAP_IN if number > 1 else 0.10
-        drawn.append(draw(sheet, frame, "abcdefgh"[number], panel_in))
+        sheet.down_in += GAP_IN
+        drawn.append(draw(sheet, frame, "abcdefgh"[number], stretch * panel_in))
     set_time_axis(drawn[-1], frame.clock, labels=True)
     mark_news(sheet, frame, sheet.figure.axes)
-    sheet.down_in += AXIS_IN + 0.1
+    sheet.down_in += AXIS_IN + GAP_IN
     if rows:
         table.draw_table(sheet, "abcdefghi"[len(parts) + 1], rows, frame.run.get("seed"))
     footer(sheet, frame, with_treasury=balances.has_treasury(frame))
     return sheet
+
+
+def shares(room_in: float, panels_in: float) -> tuple[float, float]:
+    """Height of the price panel and stretch of the others that fill the room as far as they may."""
+    stretch = min(max((room_in - PRICE_IN) / panels_in, 1.0), MOST_STRETCH)
+    return min(max(room_in - stretch * panels_in, PRICE_LEAST_IN), PRICE_MOST_IN), stretch
 
 
 def title(frame: Frame) -> str:

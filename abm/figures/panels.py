@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from abm.figures.frame import Frame
 from abm.figures.sheet import Key, Sheet, few_ticks
-from abm.figures.style import BODY_PT, Palette, round_number, short_number, with_commas
+from abm.figures.style import BODY_PT, Palette, round_number, short_number, tint, with_commas
 from abm.figures.timeaxis import Floats, edge, extreme, set_time_axis, thin, total
 
 NORMAL_DEPTH_USD = 244e6
@@ -61,30 +61,20 @@ def draw_range(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axe
     high = extreme(frame.number, frame.column("perp_high_usd"), count, highest=True)
     low = extreme(frame.number, frame.column("perp_low_usd"), count, highest=False)
     price = frame.column("perp_usd")
-    start = edge(frame.number, price, count, last=False)
-    start[1:] = np.where(np.isfinite(edge(frame.number, price, count, last=True)[:-1]), edge(frame.number, price, count, last=True)[:-1], start[1:])
+    start, close = (edge(frame.number, price, count, last=last) for last in (False, True))
+    start[1:] = np.where(np.isfinite(close[:-1]), close[:-1], start[1:])
     percent = 100.0 * (high - low) / start
+    known = np.flatnonzero(np.isfinite(percent))
     note = f"Model: (high − low) / open of each {frame.interval}; the open is the close of the bar before."
+    if len(known):
+        i = int(np.nanargmax(percent))
+        note += f" Largest {short_number(percent[i])} % at {frame.clock.label(frame.opens[i], seconds=frame.step_s < 60)}."
     axes = sheet.panel(letter, "High–low range", f"% of the open, {frame.interval} bars", note, height_in)
     set_time_axis(axes, frame.clock, labels=False)
     bar_row(axes, frame, np.nan_to_num(percent), sheet.colours.perp)
-    known = np.flatnonzero(np.isfinite(percent))
-    axes.set_ylim(0.0, max(1.28 * float(np.nanmax(percent)), 1e-3) if len(known) else 1.0)
+    axes.set_ylim(0.0, max(1.12 * float(np.nanmax(percent)), 1e-3) if len(known) else 1.0)
     numbers(axes)
-    if len(known):
-        i = int(np.nanargmax(percent))
-        x = float(frame.opens[i]) + frame.step_s / 2
-        axes.annotate(
-            f"{short_number(percent[i])} at {frame.clock.label(frame.opens[i], seconds=frame.step_s < 60)}", (x, percent[i]), (0, 2),
-            textcoords="offset points", ha=_side(x, frame), va="bottom", fontsize=BODY_PT, fontweight="bold", color=sheet.colours.perp,
-        )
     return axes
-
-
-def _side(x: float, frame: Frame) -> str:
-    """Alignment that keeps a label at `x` inside the panel."""
-    share = x / frame.clock.length_s
-    return "left" if share < 0.08 else "right" if share > 0.92 else "center"
 
 
 def draw_volume(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axes:
@@ -92,13 +82,14 @@ def draw_volume(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Ax
     colours, count = sheet.colours, len(frame.opens)
     volume = total(frame.number, frame.column("volume_btc"), count)
     net = total(frame.number, frame.column("net_taker_btc"), count)
-    keys = [Key("bar", colours.axis, "volume"), Key("bar", colours.perp, "net taker flow")]
+    grey = tint(colours.perp, colours.paper, 0.22)
+    keys = [Key("bar", grey, "volume"), Key("bar", colours.perp, "net taker flow")]
     scale, unit = (1e3, "thousand BTC") if volume.max(initial=0.0) >= 2e3 else (1.0, "BTC")
     share = f"; {signed_percent(net.sum() / volume.sum())} of it net taker flow" if volume.sum() > 0 else ""
     note = f"Model, perpetual: {with_commas(volume.sum())} BTC in all{share}. Below zero takers sold more than they bought."
     axes = sheet.panel(letter, "Volume and net taker flow", f"{unit} {per_interval(frame)}", note, height_in, keys)
     set_time_axis(axes, frame.clock, labels=False)
-    bar_row(axes, frame, volume / scale, colours.axis, zorder=2)
+    bar_row(axes, frame, volume / scale, grey, zorder=2)
     bar_row(axes, frame, net / scale, colours.perp, share=0.6, zorder=3)
     axes.axhline(0.0, color=colours.forced, linewidth=0.8, zorder=4)
     roomy(axes, np.concatenate([volume, net]) / scale)
@@ -160,6 +151,7 @@ def draw_depth(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axe
     colours, clock = sheet.colours, frame.clock
     bid, ask = frame.column("depth_bid_usd"), frame.column("depth_ask_usd")
     depths = np.concatenate([bid, ask])
+    half = tint(colours.depth, colours.paper, 0.5)
     largest = float(np.nanmax(depths)) if np.isfinite(depths).any() else 0.0
     floor = DEPTH_FLOOR_USD if largest >= 10 * DEPTH_FLOOR_USD or largest <= 0 else 10.0 ** (np.floor(np.log10(largest)) - 2)
     unit = f"$ million within 1 % of the mid, log distance from {round_number(floor / MILLION)} $M"
@@ -168,36 +160,29 @@ def draw_depth(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axe
         i = int(np.nanargmin(bid))
         calm = float(bid[np.flatnonzero(np.isfinite(bid))[0]])
         when = clock.label(float(frame.x[i]) - clock.tick_s, seconds=True)
-        times = f", {with_commas(calm / bid[i])} times less than at the opening" if bid[i] > 0 else ", an empty book"
+        times = f", {with_commas(calm / bid[i], 0 if calm >= 10 * bid[i] else 1)} times less than at the opening" if bid[i] > 0 else ", an empty book"
         note = f"Model: bids {short_number(calm / MILLION)} $M at the opening, least {short_number(bid[i] / MILLION)} $M at {when}{times}. A pinch is a vacuum."
-    keys = [Key("area", _half(colours), "asks", edge=colours.depth_edge), Key("area", colours.depth, "bids", edge=colours.depth_edge)]
+    keys = [Key("area", half, "asks", edge=colours.depth_edge), Key("area", colours.depth, "bids", edge=colours.depth_edge)]
     if floor == DEPTH_FLOOR_USD:
         keys.append(Key("dashes", colours.note, "normal 244, measured"))
     axes = sheet.panel(letter, "Depth", unit, note, height_in, keys)
     set_time_axis(axes, clock, labels=False)
     reach = max(np.log10(max(largest, NORMAL_DEPTH_USD if floor == DEPTH_FLOOR_USD else 0.0, 10 * floor) / floor), 1.0)
-    for side, depth, tint in ((1, ask, _half(colours)), (-1, bid, colours.depth)):
+    for side, depth, face in ((1, ask, half), (-1, bid, colours.depth)):
         x, y = thin(frame.x, side * np.log10(np.maximum(depth, floor) / floor))
-        axes.fill_between(x, y, 0.0, color=tint, linewidth=0, zorder=2)
+        axes.fill_between(x, y, 0.0, color=face, linewidth=0, zorder=2)
         axes.plot(x, y, color=colours.depth_edge, linewidth=0.6, zorder=3)
     axes.axhline(0.0, color=colours.paper, linewidth=1.2, zorder=4)
     if floor == DEPTH_FLOOR_USD:
         for side in (-1, 1):
             axes.axhline(side * np.log10(NORMAL_DEPTH_USD / floor), color=colours.note, linewidth=0.8, linestyle=(0, (4, 2.5)), zorder=5)
     decades = np.arange(1, int(np.floor(reach + 1e-9)) + 1)
-    if len(decades) > 2:
-        decades = decades[-1:]
+    decades = decades[-1:]
     places = [-float(d) for d in decades[::-1]] + [0.0] + [float(d) for d in decades]
     axes.yaxis.set_major_locator(FixedLocator(places))
     axes.set_yticklabels([round_number(floor / MILLION * 10 ** abs(p)) for p in places])
     axes.set_ylim(-1.12 * reach, 1.12 * reach)
     return axes
-
-
-def _half(colours: Palette) -> str:
-    """The half tint of the asks: halfway from the depth colour to the paper."""
-    pairs = zip((colours.depth[1:3], colours.depth[3:5], colours.depth[5:7]), (colours.paper[1:3], colours.paper[3:5], colours.paper[5:7]), strict=True)
-    return "#" + "".join(f"{(int(a, 16) + int(b, 16)) // 2:02X}" for a, b in pairs)
 
 
 def draw_open_interest(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axes:

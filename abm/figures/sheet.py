@@ -82,7 +82,7 @@ class Sheet:
         self.write_fitted(left, 0.33, words, room, fontsize=15, fontweight="bold", color=self.colours.perp)
         for number, line in enumerate(lines):
             self.write_fitted(left, 0.56 + 0.185 * number, line, room)
-        self.down_in = 0.42 + 0.185 * len(lines) + 0.12
+        self.down_in = title_height(len(lines))
 
     def panel(
         self, letter: str, title: str, unit: str, note: str, height_in: float, keys: Sequence[Key] = ()
@@ -175,6 +175,11 @@ class Sheet:
             look = marker(key, self.colours)
         line = Line2D(x, y, color=key.colour, transform=self.figure.transFigure, **look)
         self.figure.add_artist(line)
+
+
+def title_height(lines: int) -> float:
+    """Inches the title and `lines` lines under it take."""
+    return 0.52 + 0.185 * lines
 
 
 def marker(key: Key, colours: Palette) -> dict[str, Any]:

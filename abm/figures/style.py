@@ -158,6 +158,12 @@ def styled(theme: str = "light") -> Iterator[Palette]:
         yield palette(theme)
 
 
+def tint(colour: str, paper: str, share: float) -> str:
+    """`share` of a colour over paper, both `#RRGGBB`."""
+    pairs = [(int(colour[i : i + 2], 16), int(paper[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(a * share + b * (1.0 - share)):02X}" for a, b in pairs)
+
+
 def new_figure(width_in: float, height_in: float) -> Figure:
     """An empty figure with an Agg canvas at `DOTS_PER_INCH`."""
     figure = Figure(figsize=(width_in, height_in), dpi=DOTS_PER_INCH)

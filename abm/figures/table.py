@@ -12,7 +12,7 @@ from abm.figures.sheet import HEADER_IN, Sheet
 from abm.figures.style import SOURCE_PT, with_commas
 
 ROW_IN, SECOND_LINE_IN, HEAD_IN = 0.16, 0.13, 0.20
-RIGHT_IN, BLOCK_GAP_IN = 0.27, 0.28
+RIGHT_IN, BLOCK_GAP_IN = 0.18, 0.18
 ONE_COLUMN_ROWS = 8
 INSIDE, OUTSIDE, UNKNOWN = "inside the band", "outside the band", "not observed"
 
@@ -74,8 +74,12 @@ class Plan:
 
     def height_in(self) -> float:
         """Height of the longest block, without its heading."""
-        parts = [self.names[i * self.lines : (i + 1) * self.lines] for i in range(self.columns)]
-        return max(sum(ROW_IN + SECOND_LINE_IN * (len(name) - 1) for name in part) for part in parts)
+        return max(rows_in(self.names[: self.lines]), rows_in(self.names[self.lines :]))
+
+
+def rows_in(names: Sequence[list[str]]) -> float:
+    """Height of rows in inches."""
+    return sum(ROW_IN + SECOND_LINE_IN * (len(name) - 1) for name in names)
 
 
 def plan_of(sheet: Sheet, rows: Sequence[dict[str, Any]]) -> Plan:
@@ -83,14 +87,22 @@ def plan_of(sheet: Sheet, rows: Sequence[dict[str, Any]]) -> Plan:
     columns = 1 if len(rows) <= ONE_COLUMN_ROWS else 2
     width = (sheet.width_in - sheet.left_in - RIGHT_IN - BLOCK_GAP_IN * (columns - 1)) / columns
     spread = 1.0 if columns == 2 else 1.6
-    verdict = width - (0.76 if columns == 2 else 1.06)
-    band_edge = verdict - 0.18 * spread
-    real = band_edge - 0.96 * spread
-    model = real - 0.62 * spread
-    room = model - 0.50
-    names = [wrapped(sheet, f"{row.get('measure', '')}{', ' + str(row['unit']) if row.get('unit') else ''}", room) for row in rows]
+    verdict = width - (0.73 if columns == 2 else 1.06)
+    band_edge = verdict - 0.17 * spread
+    real = band_edge - 0.98 * spread
+    model = real - 0.60 * spread
+    room = model - 0.46
+    names = [wrapped(sheet, name_of(row), room) for row in rows]
+    cuts = range(1, len(rows)) if columns == 2 else [len(rows)]
+    lines = min(cuts, key=lambda cut: max(rows_in(names[:cut]), rows_in(names[cut:])))
     edges = {"verdict": verdict, "band": band_edge, "real": real, "model": model, "name": room}
-    return Plan(columns, -(-len(rows) // columns), width, edges, names)
+    return Plan(columns, lines, width, edges, names)
+
+
+def name_of(row: dict[str, Any]) -> str:
+    """Measure and unit; a number and its % sign stay together."""
+    unit = f", {row['unit']}" if row.get("unit") else ""
+    return f"{row.get('measure', '')}{unit}".replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def wrapped(sheet: Sheet, words: str, room_in: float) -> list[str]:
@@ -122,11 +134,11 @@ def table_note(rows: Sequence[dict[str, Any]], seed: Any) -> str:
 
 def draw_table(sheet: Sheet, letter: str, rows: Sequence[dict[str, Any]], seed: Any) -> None:
     """Draw the table in one column of rows, or two when there are many."""
-    sheet.header(letter, "Model beside real", "point or band of the real evening; inside or outside in words", table_note(rows, seed))
+    sheet.header(letter, "Model beside real", "real = published figure and grade; band = what counts as a hit", table_note(rows, seed))
     plan = plan_of(sheet, rows)
     top = sheet.down_in + 0.11
     for block in range(plan.columns):
-        part = slice(block * plan.lines, (block + 1) * plan.lines)
+        part = slice(plan.lines, None) if block else slice(0, plan.lines)
         draw_block(sheet, plan, rows[part], plan.names[part], sheet.left_in + block * (plan.width_in + BLOCK_GAP_IN), top)
     sheet.down_in += HEAD_IN + plan.height_in()
 
@@ -174,6 +186,6 @@ def dot(sheet: Sheet, x: float, down: float, words: str, ink: str) -> Line2D:
     shape = {INSIDE: "o", OUTSIDE: "X", UNKNOWN: "o"}[words]
     face = sheet.colours.paper if words == UNKNOWN else ink
     return Line2D(
-        [sheet.across(x)], [sheet.up(down)], marker=shape, markersize=4.2, markerfacecolor=face, markeredgecolor=ink,
+        [sheet.across(x)], [sheet.up(down)], marker=shape, markersize=5.2 if words == OUTSIDE else 4.2, markerfacecolor=face, markeredgecolor=ink,
         markeredgewidth=0.8, linestyle="none", transform=sheet.figure.transFigure,
     )

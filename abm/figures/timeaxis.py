@@ -50,6 +50,8 @@ class Clock:
         first = datetime.fromtimestamp(self.start_s, UTC)
         last = datetime.fromtimestamp(self.start_s + self.length_s, UTC)
         start, end = self.label(0.0, seconds=seconds), self.label(self.length_s, seconds=seconds)
+        if last.date() != first.date() and end.startswith("00:00") and self.length_s <= DAY_S:
+            end = end.replace("00:00", "24:00", 1)
         if self.length_s <= DAY_S:
             return f"{start}–{end} UTC, {first.day} {first:%B %Y}"
         return f"{first.day} {first:%B} {start} to {last.day} {last:%B %Y} {end} UTC"

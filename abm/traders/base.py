@@ -67,7 +67,7 @@ class Batch:
         self.count += n
 
     def add(self, n: int) -> NDArray[Any]:
-        """n new records to be filled in."""
+        """N new records to be filled in."""
         free = self.room(n)
         self.count += n
         return free

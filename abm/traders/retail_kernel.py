@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.compiled import kernel, scalar
-from abm.events import BY_COVERING, BY_ENTRY, BY_NEWS, BY_NOISE, BY_PANIC, BY_STOP_LOSS, BY_TAKE_PROFIT, BY_TREND, BY_VALUE
+from abm.events import (
+    BY_COVERING,
+    BY_ENTRY,
+    BY_NEWS,
+    BY_NOISE,
+    BY_PANIC,
+    BY_STOP_LOSS,
+    BY_TAKE_PROFIT,
+    BY_TREND,
+    BY_VALUE,
+)
 from abm.rng import stream, uniform
 from abm.state import BUY, CANCEL, IOC, LIMIT, NOBODY, REDUCE_ONLY, SELL, STOP
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +22,7 @@ from numpy.typing import NDArray
 from abm.rng import normals, stream, uniform, uniforms
 from abm.state import BUY, I64, SELL
 from abm.traders.retail_kernel import NEWS, NOISE, TREND, VALUE
-
-if TYPE_CHECKING:
-    from abm.traders.retail import RetailParameters
+from abm.traders.retail_parameters import RetailParameters
 
 _OPENING = stream("retail opening")
 _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)

@@ -24,7 +24,7 @@ _SCALES = tuple(1.0 / (SIGMA_300 * math.sqrt(horizon / 300.0)) for horizon in ST
 
 
 def stress(view: View, market: int) -> float:
-    """z of one market as of the end of the last tick."""
+    """Z of one market as of the end of the last tick."""
     returns = view.returns[market]
     return max(abs(float(returns[column])) * scale for column, scale in zip(_COLUMNS, _SCALES, strict=True))
 
@@ -50,7 +50,7 @@ class PriceMemory:
         self._ring[:, self._at] = np.maximum(view.last_ticks, 1)
 
     def stress(self, view: View, market: int) -> float:
-        """z of one market with the last price of this very round."""
+        """Z of one market with the last price of this very round."""
         last = float(max(view.last_ticks[market], 1))
         ring = self._ring[market]
         size = ring.size

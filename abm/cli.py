@@ -1,0 +1,309 @@
+"""The command line. Every command imports what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from abm import console
+
+UsageProblem: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""Typer brings its own copy of Click in some versions and uses the package in others."""
+app = typer.Typer(
+    name="deleverage",
+    help="A laboratory for leverage cascades. Start with: deleverage run october-2025 --accounts 20000",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+ScenarioName = Annotated[str, typer.Argument(help="packaged name (see `deleverage list`) or a TOML file")]
+SetOption = Annotated[list[str], typer.Option("--set", metavar="a.b=v", help="change one value; may be repeated")]
+SeedOption = Annotated[int | None, typer.Option(help="seed of all random streams")]
+AccountsOption = Annotated[int | None, typer.Option(help="retail accounts: granularity, totals stay")]
+OutOption = Annotated[Path | None, typer.Option(help="folder to write; must not exist")]
+
+
+@app.command()
+def run(
+    scenario: ScenarioName,
+    seed: SeedOption = None,
+    accounts: AccountsOption = None,
+    settings: SetOption = [],  # noqa: B006 (typer copies it)
+    record: Annotated[str | None, typer.Option(metavar="LEVEL", help="summary, fills (default) or orders")] = None,
+    out: OutOption = None,
+) -> None:
+    """Run a scenario and write a run folder with a picture."""
+    from abm.measures import comparison, summary
+    from abm.results import RunWriter, free_folder
+    from abm.scenario import load_scenario
+
+    chosen = load_scenario(scenario, [*settings, *([f'record="{record}"'] if record else [])], seed, accounts)
+    folder = out or free_folder(Path("runs") / f"{chosen.name}-seed{chosen.seed}")
+    writer = RunWriter(
+        folder,
+        scenario=chosen.resolved(),
+        name=chosen.name,
+        title=chosen.title,
+        seed=chosen.seed,
+        level=chosen.record,
+    )
+    started = time.perf_counter()
+    with writer:
+        if not _simulate(chosen, writer):
+            console.complain(f"interrupted after {len(writer.steps_array):,} of {chosen.ticks:,} ticks")
+            raise KeyboardInterrupt
+        data = writer.close_data()
+        measured = summary(data)
+        beside = comparison(measured, chosen)
+        writer.finish(measured, beside)
+        _draw_overview(data, chosen, measured, beside, writer.folder / "overview.png")
+        writer.publish()
+    seconds = time.perf_counter() - started
+    _print_summary(measured, seconds)
+    if beside:
+        console.comparison_table(beside)
+    console.wrote(f"{writer.folder}/ (run.json, steps, events, opening, closing, overview.png)")
+    console.try_next(f"deleverage verify {writer.folder}")
+
+
+def _simulate(scenario: Any, recorder: Any) -> bool:
+    """Run the model to its end; False when Ctrl-C ended it at a tick boundary."""
+    cold = console.warn_compile()
+    from abm.model import MarketModel
+
+    began = time.perf_counter()
+    model = MarketModel(scenario, recorder=recorder)
+    with console.stoppable() as stop, console.Meter(scenario.name, scenario.ticks, "ticks") as meter:
+        while model.running and not stop.asked:
+            model.step()
+            if cold and model.tick == 1:
+                console.out.print(f"compiled in {time.perf_counter() - began:.0f} s")
+                cold = False
+            last = recorder.last_step
+            meter.show(model.tick, f"price {last['perp_usd']:,.0f}")
+    recorder.closing(model.accounts)
+    return not stop.asked
+
+
+def _draw_overview(data: Any, scenario: Any, measured: Any, beside: Any, path: Path) -> None:
+    """The picture; a run is not lost because of it."""
+    from abm.measures import real_points
+    from abm.provenance import finite
+
+    info = {**data.info, "complete": True, "summary": finite(measured), "comparison": beside}
+    info["real_points"] = real_points(scenario)
+    try:
+        from abm.figures.overview import draw_overview
+
+        draw_overview(data.steps, data.events, info, path)
+    except Exception as error:
+        console.complain(f"no overview.png: {type(error).__name__}: {error}")
+
+
+def _print_summary(measured: dict[str, Any], seconds: float) -> None:
+    n = console.number
+    rate = measured["messages"] / max(seconds, 1e-9)
+    lines = [
+        f"price {n(measured['start_usd'])} -> low {n(measured['low_usd'])} ({n(measured['fall_percent'])} %, news "
+        f"{n(measured['news_percent'])} %) after {n(measured['minutes_to_low'])} min; end {n(measured['end_usd'])}",
+        f"liquidated ${n(measured['liquidated_usd'] / 1e6)}m in {n(measured['liquidation_starts'])} liquidations, "
+        f"{n(measured['long_share_percent'])} % longs",
+        f"insurance fund: largest loss ${n(measured['fund_largest_loss_usd'] / 1e6)}m",
+        f"auto-deleveraged ${n(measured['adl_usd'] / 1e6)}m, bad debt ${n(measured['bad_debt_usd'] / 1e6)}m",
+        f"{measured['messages']:,} messages, {measured['fills']:,} fills in {seconds:.1f} s "
+        f"({rate / 1e6:.2f} million messages/s)",
+    ]
+    for line in lines:
+        console.out.print(line)
+
+
+@app.command()
+def compare(
+    scenario: ScenarioName,
+    settings: SetOption,
+    reps: Annotated[int, typer.Option(min=1, max=1000, help="common seeds")] = 5,
+    seed: SeedOption = None,
+    accounts: AccountsOption = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="runs at a time")] = 2,
+    out: OutOption = None,
+) -> None:
+    """Run a scenario with and without a change on the same seeds, and show the differences."""
+    from abm.provenance import finite
+    from abm.results import FolderTakenError, free_folder
+    from abm.scenario import load_scenario
+
+    if not settings:
+        raise typer.BadParameter("nothing to compare: give at least one --set a.b=v")
+    base = load_scenario(scenario, (), seed, accounts)
+    changed = load_scenario(scenario, settings, seed, accounts)
+    folder = out or free_folder(Path("runs") / f"compare-{base.name}")
+    if folder.exists():
+        raise FolderTakenError(f"{folder} exists already and is not overwritten: choose another --out or remove it")
+    console.warn_compile()
+    from abm.sweep import paired_jobs, paired_table, process_pool, run_many
+
+    jobs = paired_jobs(base, changed, reps)
+    finished = 0
+    with console.Meter("compare", len(jobs), "runs") as meter, process_pool(min(processes, len(jobs))) as pool:
+
+        def done(_index: int, outcome: Any) -> None:
+            nonlocal finished
+            finished += 1
+            meter.show(finished, f"seed {outcome.seed}: {console.number(outcome.summary.get('fall_percent'), '%')}")
+
+        outcomes = run_many(jobs, pool, done)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    rows = paired_table(outcomes[::2], outcomes[1::2])
+    label = ", ".join(settings)
+    heads = ("measure", "as it is", "changed", "difference", "lowest", "highest", "pairs")
+    columns = ("base", "changed", "difference", "low", "high", "pairs")
+    lines = [(f"{r['measure']}, {r['unit']}".rstrip(", "), *(console.number(r[c]) for c in columns)) for r in rows]
+    console.table(f"{base.name}: {label} (medians over {reps} common seeds)", heads, lines)
+    folder.mkdir(parents=True)
+    runs = [
+        {"seed": o.seed, "changed": i % 2 == 1, "summary": o.summary, "error": o.error} for i, o in enumerate(outcomes)
+    ]
+    result = {"scenario": base.resolved(), "set": settings, "rows": rows, "runs": runs}
+    (folder / "compare.json").write_text(json.dumps(finite(result), indent=1) + "\n", encoding="utf-8")
+    console.wrote(folder / "compare.json")
+    _draw_compare(rows, outcomes, base.name, label, folder / "compare.png")
+    console.try_next(f"deleverage run {scenario} --set {settings[0]}")
+    _finish(failed)
+
+
+def _draw_compare(rows: Any, outcomes: Any, name: str, label: str, path: Path) -> None:
+    try:
+        from abm.figures.compare import draw_compare
+
+        draw_compare(rows, outcomes[::2], outcomes[1::2], path, title=name, change=label)
+        console.wrote(path)
+    except Exception as error:
+        console.complain(f"no picture: {type(error).__name__}: {error}")
+
+
+def _finish(failed: list[Any]) -> None:
+    """Exit 3 when runs failed, saying which."""
+    for outcome in failed:
+        console.complain(f"seed {outcome.seed} failed: {outcome.error.splitlines()[0]}")
+    if failed:
+        raise typer.Exit(console.SOME_FAILED)
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="file of experiments/, e.g. october-switches")],
+    settings: SetOption = [],  # noqa: B006
+    quick: Annotated[bool, typer.Option("--quick", help="small and fast")] = False,
+    full: Annotated[bool, typer.Option("--full", help="as large as published")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the results here")] = None,
+) -> None:
+    """Run one of the experiments."""
+    from abm.experiment import failed_rows, load_experiment
+
+    if quick and full:
+        raise typer.BadParameter("--quick and --full exclude each other")
+    found = load_experiment(name, settings, "quick" if quick else "full" if full else "")
+    if json_file is not None and not json_file.parent.is_dir():
+        raise typer.BadParameter(f"--json {json_file}: the folder {json_file.parent} does not exist")
+    console.out.print(f"{found.name}: {found.title}")
+    console.warn_compile()
+    result = found.run(lambda words: console.out.print(words))
+    console.out.print(found.text(result))
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        console.wrote(json_file)
+    else:
+        console.try_next(f"deleverage experiment {name} --json {name}.json")
+    if failed := failed_rows(result):
+        console.complain(f"{failed} runs failed")
+        raise typer.Exit(console.SOME_FAILED)
+
+
+@app.command("replay-orders")
+def replay_orders(
+    file: Annotated[Path, typer.Argument(help="order stream: JSON lines or Parquet")],
+    self_trade: Annotated[str, typer.Option(help="none, cancel-taker, cancel-maker, cancel-both, decrement")] = "none",
+    checkpoint: Annotated[int, typer.Option(min=0, help="also write hashes after every N messages")] = 0,
+    out: Annotated[Path, typer.Option(help="folder for fills.csv and book.json")] = Path("."),
+) -> None:
+    """Run an order stream through the book and write its fills and its final state."""
+    from abm.book.replay import replay_file
+
+    for path in replay_file(file, out, self_trade=self_trade, checkpoint=checkpoint):
+        console.wrote(path)
+    console.try_next("deleverage run tiny")
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]) -> None:
+    """Rebuild every balance of a run from its opening and its events, independently of the model."""
+    from abm.verify import verify_run
+
+    report = verify_run(folder)
+    console.out.print(report.text, markup=False)
+    if not report.ok:
+        raise typer.Exit(console.SOME_FAILED)
+    console.try_next("deleverage compare october-2025 --accounts 5000 --set makers.obliged=0.25 --reps 2")
+
+
+@app.command("list")
+def list_all() -> None:
+    """Show scenarios, venue presets, experiments and commands."""
+    from abm.experiment import experiments
+    from abm.scenario import load_table, scenario_names
+    from abm.venues.preset import preset_names
+
+    groups = {
+        "scenarios": [(name, load_table(name).get("title", "")) for name in scenario_names()],
+        "venue presets": [(name, "") for name in preset_names()],
+        "experiments": list(experiments().items()),
+        "commands": [_command(command.name, command.callback) for command in app.registered_commands],
+    }
+    for title, rows in groups.items():
+        console.out.print(f"{title}:")
+        for name, words in rows:
+            console.out.print(f"  {name:<18} {words}".rstrip(), markup=False)
+    console.try_next("deleverage run tiny")
+
+
+def _command(name: str | None, callback: Any) -> tuple[str, str]:
+    return name or callback.__name__, (callback.__doc__ or "").split("\n")[0]
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="TOML file to write; must not exist")],
+    source: Annotated[str, typer.Option("--from", metavar="PRESET", help="scenario to start from")] = "october-2025",
+) -> None:
+    """Write a scenario of your own that starts from a packaged one."""
+    from abm.scenario import new_scenario
+
+    console.wrote(new_scenario(file, source))
+    console.try_next(f"deleverage run {file} --accounts 20000")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: runs a command and turns every expected error into one message and an exit code."""
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        return int(app(arguments, prog_name="deleverage", standalone_mode=False) or console.OK)
+    except UsageProblem as error:
+        error.show()
+        return console.BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        console.complain("interrupted; files in *.partial folders are readable and marked incomplete")
+        return console.INTERRUPTED
+    except (ValueError, OSError, ArithmeticError, AssertionError, RuntimeError) as error:
+        code = console.exit_code(error)
+        if code is None:
+            raise
+        console.complain(f"deleverage: {error}")
+        return code

@@ -1,0 +1,210 @@
+"""What the model hands over while it runs, kept in memory; `abm.results` puts it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.events import EVENT, LEVELS
+from abm.state import Accounts, Markets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STEP = np.dtype(
+    [
+        ("tick", np.int32),
+        ("rounds", np.int16),
+        ("messages", np.int32),
+        ("fills", np.int32),
+        *[(name, np.float64) for name in ("fair_usd", "spot_usd", "perp_usd", "mark_usd", "index_usd")],
+        *[(name, np.float64) for name in ("perp_high_usd", "perp_low_usd", "bid_usd", "ask_usd")],
+        *[(name, np.float64) for name in ("depth_bid_usd", "depth_ask_usd", "spread_bp")],
+        *[(name, np.float64) for name in ("volume_btc", "net_taker_btc", "spot_volume_btc", "open_interest_btc")],
+        ("funding_bp_8h", np.float64),
+        ("liquidated_long_usd", np.float64),
+        ("liquidated_short_usd", np.float64),
+        ("liquidated_long_accounts", np.int32),
+        ("liquidated_short_accounts", np.int32),
+        ("taken_over_usd", np.float64),
+        ("adl_usd", np.float64),
+        ("adl_accounts", np.int32),
+        *[(name, np.float64) for name in ("fund_usd", "bad_debt_usd", "treasury_btc", "treasury_ltv")],
+        ("makers_quoting", np.float64),
+        ("news_fair_change", np.float64),
+    ]
+)
+"""One row a tick. `steps.parquet` has these columns and `time`, the end of the tick."""
+
+
+def markets_table(markets: Markets, assets: Sequence[str], venues: Sequence[str]) -> list[dict[str, Any]]:
+    """The facts of each market that a reader of the events needs (`run.json`: markets)."""
+    return [
+        {
+            "name": markets.names[m],
+            "venue": venues[int(markets.venue[m])],
+            "kind": ("spot", "perpetual")[int(markets.kind[m])],
+            "slot": int(markets.slot[m]),
+            "settle": assets[int(markets.settle[m])],
+            "base": assets[int(markets.base[m])],
+            "tick_value": int(markets.tick_value[m]),
+            "lot_units": int(markets.lot_units[m]),
+            "tick_dollars": float(markets.tick_dollars[m]),
+            "lot_coins": float(markets.lot_coins[m]),
+            "taker_fee": int(markets.taker_fee[m]),
+            "maker_fee": int(markets.maker_fee[m]),
+        }
+        for m in range(markets.count)
+    ]
+
+
+class Recorder:
+    """Keeps what the model hands over in memory: sweeps, notebooks, tests. `RunWriter` puts it on disk.
+
+    The model calls `begin` once, `opening` before the first tick, `events` any number of times and `step` once a
+    tick, and `closing` when it stops.
+    """
+
+    def __init__(self, level: str = "fills") -> None:
+        if level not in LEVELS:
+            raise ValueError(f"record level {level!r}: one of {', '.join(LEVELS)}")
+        self.level = level
+        self.facts: dict[str, Any] = {}
+        self._steps = np.zeros(1024, STEP)
+        self._count = 0
+        self._kept: list[NDArray[np.void]] = []
+        self._blank = np.zeros((), STEP)
+        for name in STEP.names or ():
+            if STEP[name].kind == "f":
+                self._blank[name] = np.nan
+
+    def begin(
+        self, markets: Markets, assets: Sequence[str], venues: Sequence[str], start: datetime, tick_s: float
+    ) -> None:
+        """The facts of the run: markets, assets, venues in the order of their numbers, first instant, tick length."""
+        self.facts = {
+            "start": start.isoformat(),
+            "tick_s": tick_s,
+            "markets": markets_table(markets, assets, venues),
+            "assets": list(assets),
+            "venues": list(venues),
+        }
+
+    def opening(self, accounts: Accounts) -> None:
+        """Balances before the first tick."""
+
+    def closing(self, accounts: Accounts) -> None:
+        """Balances after the last tick; may be called again, the last call counts."""
+
+    def events(self, rows: NDArray[np.void]) -> None:
+        """Event rows (n,) of dtype `EVENT`, in order of `seq`; copied."""
+        if rows.size:
+            self._kept.append(rows.copy())
+
+    def step(self, row: Mapping[str, float] | NDArray[np.void] | np.void) -> None:
+        """One tick: a mapping with names of `STEP` (missing floats become nan, missing counts 0) or a `STEP` record."""
+        if self._count == self._steps.size:
+            self._steps = np.concatenate([self._steps, np.zeros(self._count, STEP)])
+        if isinstance(row, Mapping):
+            self._steps[self._count] = self._blank
+            target = self._steps[self._count]
+            for name, value in row.items():
+                target[name] = value
+        else:
+            self._steps[self._count] = row
+        self._count += 1
+
+    @property
+    def steps_array(self) -> NDArray[np.void]:
+        """Ticks so far: (ticks,) of dtype `STEP`, a view."""
+        return self._steps[: self._count]
+
+    @property
+    def last_step(self) -> np.void | None:
+        """The latest tick, None before the first."""
+        return self._steps[self._count - 1] if self._count else None
+
+    @property
+    def events_array(self) -> NDArray[np.void]:
+        """Events kept in memory: (n,) of dtype `EVENT`."""
+        return np.concatenate(self._kept) if self._kept else np.zeros(0, EVENT)
+
+    def run(self) -> Run:
+        """What was recorded, in the shape `load_run` gives."""
+        run = Run(Path(), {**self.facts, "ticks": self._count})
+        run.__dict__["steps"] = _with_time(self.steps_array, self.start_ms, self.tick_ms)
+        run.__dict__["events"] = _with_time(self.events_array, self.start_ms, self.tick_ms)
+        return run
+
+    @property
+    def start_ms(self) -> int:
+        """First instant, milliseconds since 1970."""
+        return round(datetime.fromisoformat(str(self.facts["start"])).timestamp() * 1000)
+
+    @property
+    def tick_ms(self) -> int:
+        """Length of a tick."""
+        return round(float(self.facts["tick_s"]) * 1000)
+
+
+@dataclass
+class Run:
+    """A recorded run: `info` is `run.json`; the tables are read when first asked for."""
+
+    path: Path
+    info: dict[str, Any]
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        """One row a tick: `STEP` and `time`."""
+        return self._table("steps")
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """`EVENT` and `time`; empty for a run recorded at level `summary`."""
+        return self._table("events")
+
+    @cached_property
+    def opening(self) -> pd.DataFrame:
+        """Balances before the first tick."""
+        return self._table("opening")
+
+    @cached_property
+    def closing(self) -> pd.DataFrame:
+        """Balances after the last tick."""
+        return self._table("closing")
+
+    def _table(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        path = self.path / f"{name}.parquet"
+        if name == "events" and not path.exists():
+            return _with_time(np.zeros(0, EVENT), 0, 0)
+        return pd.read_parquet(path)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+def _times(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> NDArray[np.datetime64]:
+    """End of each row's tick: tick 1 ends one tick length after the start, the opening is tick 0."""
+    return (start_ms + rows["tick"].astype(np.int64) * tick_ms).astype("datetime64[ms]")
+
+
+def arrow_table(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> Any:
+    """Arrow table of a structured array, with `time` after `tick`."""
+    import pyarrow as pa
+
+    stamp = pa.array(_times(rows, start_ms, tick_ms)).cast(pa.timestamp("ms", tz="UTC"))
+    columns = {name: pa.array(np.ascontiguousarray(rows[name])) for name in rows.dtype.names or ()}
+    return pa.table({"tick": columns.pop("tick"), "time": stamp, **columns})
+
+
+def _with_time(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> pd.DataFrame:
+    frame: pd.DataFrame = arrow_table(rows, start_ms, tick_ms).to_pandas()
+    return frame
