@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from abm.clearing.audit import AuditError, audit_money, audit_structure
 from abm.events import COVENANT, NEWS, ROUND_CAP
 from abm.opening import Opening
-from abm.results import Recorder
+from abm.recorder import Recorder
 from abm.scenario import Scenario, load_scenario
 from abm.state import BUY, SELL
 from abm.steps import step_record
@@ -56,6 +56,7 @@ class MarketModel(mesa.Model):
         self.markets, self.accounts, self.books = opening.markets, opening.accounts, opening.books
         self.log, self.floor, self.exchanges = opening.log, opening.floor, opening.exchanges
         self.people, self.machines, self.treasuries = opening.people, opening.machines, opening.treasuries
+        self.makers, self.retail = opening.makers, opening.retail
         self.perp, self.spot = opening.perp, opening.spot
         self.batch = Batch()
         self._asked: list[tuple[Participant, int, int]] = []

@@ -253,8 +253,12 @@ def load_scenario(
     """
     try:
         table = load_table(name_or_path)
-        bad: list[str] = []
-        for assignment in overrides:
+        # The preset first: the other settings may reach into its tables.
+        early = [text for text in overrides if text.replace(" ", "").startswith("venue.preset=")]
+        for assignment in early:
+            table = override(table, assignment)
+        table, bad = _with_venue(table)
+        for assignment in (text for text in overrides if text not in early):
             try:
                 table = override(table, assignment)
             except SettingsError as error:
@@ -307,9 +311,9 @@ def _with_accounts(table: Table) -> Table:
 
 
 def _with_venue(table: Table) -> tuple[Table, list[str]]:
-    """Replace `venue.preset` by the preset's tables under the scenario's own venue settings."""
+    """Replace `venue.preset` by the preset's tables under the scenario's own venue settings; a whole venue stays."""
     venue = table.get("venue", {})
-    if not isinstance(venue, Mapping):
+    if not isinstance(venue, Mapping) or ("preset" not in venue and "sources" in venue):
         return table, []
     own = dict(venue)
     name = str(own.pop("preset", DEFAULT_VENUE))

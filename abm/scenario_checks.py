@@ -104,7 +104,7 @@ def overflow(s: Scenario) -> Iterator[str]:
         if lot <= 0 or highest <= 0 or market.settle not in units:
             continue  # `venue` has said so
         if coins / lot > MAX_LOTS:
-            yield f"retail.open_interest_coins: {coins:g}: more than {MAX_LOTS * lot:,.0f} BTC, which no position can hold"
+            yield f"retail.open_interest_coins: {coins:g}: more than {MAX_LOTS * lot:,.0f} BTC, the largest position"
         if price > highest:
             yield f"world.start_price_usd: {price:g}: above the highest price of {market.name}, {highest:g}"
         value = 2 * coins * price / units[market.settle]

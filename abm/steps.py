@@ -81,12 +81,15 @@ def _forced(model: MarketModel) -> dict[str, float]:
 
 
 def _institutions(model: MarketModel) -> dict[str, float]:
-    coins = sum(int(model.accounts.cash[model.btc, t.rows].sum()) for t in model.treasuries)
-    ltvs = [t.loan_to_value(float(model.latest_spot_usd())) for t in model.treasuries]
+    spot, markets = model.spot, model.markets
+    base = int(markets.base[spot])
+    coins = sum(int(model.accounts.cash[base, t.rows].sum()) for t in model.treasuries)
+    price = float(model.exchanges.last_ticks()[spot] * markets.tick_dollars[spot])
+    ratios = [t.loan_to_value(price) for t in model.treasuries if t.debt_usd > 0]
     return {
         "treasury_btc": coins / SATOSHI,
-        "treasury_ltv": max(ltvs, default=NAN),
-        "makers_quoting": model.makers_quoting(),
+        "treasury_ltv": max(ratios, default=NAN),
+        "makers_quoting": model.makers.offered,
     }
 
 

@@ -125,7 +125,7 @@ def test_long_makers_bid_less_and_obliged_makers_stay() -> None:
     stage, makers = staged(thinning_spread=0.0)
     stage.accounts.position[0, makers.rows] = 125_000
     stage.accounts.entry_cost[0, makers.rows] = 125_000 * START_TICKS * 100
-    scale, inventory = makers._scales(stage.view())
+    scale, inventory = makers._scales(stage.view(), True)
     assert inventory == pytest.approx(np.full(20, 0.5))
     assert scale[0] == pytest.approx(np.full(20, 0.5)) and scale[1] == pytest.approx(np.ones(20))
     stage, makers = staged(obliged=0.25)
@@ -138,10 +138,10 @@ def test_losses_make_a_maker_stop_for_a_while() -> None:
     stage, makers = staged(loss_spread=0.0, pause_s=60.0)
     stage.accounts.cash[0, makers.rows[0]] -= int(0.2 * makers._risk_capital)
     stage.tick = 1
-    scale, _ = makers._scales(stage.view())
+    scale, _ = makers._scales(stage.view(), True)
     assert scale[0, 0] == pytest.approx(0.03) and scale[0, 1:] == pytest.approx(np.ones(19))
     stage.tick = 62
-    scale, _ = makers._scales(stage.view())
+    scale, _ = makers._scales(stage.view(), True)
     assert scale[0, 0] == pytest.approx(1.0)
 
 

@@ -10,7 +10,7 @@ from abm.rng import uniforms
 from abm.state import BUY, CANCEL, CROSS, IOC, LIMIT, MESSAGE, NOBODY, REDUCE_ONLY, SELL, STOP
 from abm.traders.base import HORIZONS_S
 from abm.traders.hedgers import Hedgers, HedgersParameters
-from abm.traders.noise import NoiseParameters, NoiseTraders
+from abm.traders.noise import Noise, NoiseParameters
 from abm.traders.retail import Calendar, RetailCohort, RetailParameters
 from abm.traders.retail_kernel import NEWS
 from abm.traders.retail_opening import bounded_pareto, opening_book, whole_lots
@@ -78,6 +78,8 @@ def test_liquidations_near_the_price_hardly_depend_on_the_seed() -> None:
 def test_hedgers_close_the_sums() -> None:
     stage = Stage(5, (RetailCohort, RetailParameters(accounts=2000)), (Hedgers, HedgersParameters()))
     accounts, hedgers = stage.accounts, stage.people[1]
+    assert isinstance(hedgers, Hedgers)
+    hedgers.balance(stage.world, -int(accounts.position[0].sum()))
     assert accounts.position[0].sum() == 0
     assert accounts.entry_cost[0].sum() == 0
     assert -accounts.position[0, hedgers.rows].sum() == 63_000_000
@@ -191,7 +193,7 @@ def test_tastes_do_not_move_with_other_parameters() -> None:
 
 
 def test_noise_flow_has_the_right_size_and_stays_near_zero() -> None:
-    stage = Stage(6, (NoiseTraders, NoiseParameters()))
+    stage = Stage(6, (Noise, NoiseParameters()))
     noise = stage.people[0]
     volume = {PERP: 0.0, SPOT_MARKET: 0.0}
     violent = 0.0

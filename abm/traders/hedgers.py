@@ -1,7 +1,7 @@
 """Basis holders: long coins, short the perpetual, the other side of retail's net long position.
 
-They are passive: no orders, only positions that funding pays and deleveraging may take. Bound after everybody else, they take
-minus the sum of all opening positions at minus the sum of all entry costs, so that positions and unrealised results add up to
+They are passive: no orders, only positions that funding pays and deleveraging may take. Balanced after everybody else is
+bound, they take minus the sum of all opening positions at minus the sum of all entry costs, so that positions and unrealised results add up to
 zero at the opening. Collateral is between one and two times below the position's value (leverage 1 to 2, assumed); coins equal
 to the short lie beside it.
 """
@@ -27,7 +27,7 @@ class HedgersParameters(Parameters):
 
 
 class Hedgers(Participant):
-    """The accounts that make the sum of opening positions zero. Must be bound last."""
+    """The accounts that make the sum of opening positions zero: call `balance` after everybody is bound."""
 
     row_kind = HEDGER
     parameters: HedgersParameters
@@ -36,15 +36,16 @@ class Hedgers(Participant):
         return self.parameters.accounts
 
     def bind(self, world: World) -> None:
-        """Take the other side of everybody."""
+        """Account settings; the positions come with `balance`, when everybody else's are known."""
+        world.accounts.kind[self.rows] = self.row_kind
+        world.accounts.mode[self.rows] = CROSS
+        world.accounts.leverage[self.rows] = max(1, round(self.parameters.most_leverage))
+
+    def balance(self, world: World, lots: int) -> None:
+        """Take `lots` (signed) against everybody, with collateral and coins."""
         p, rows, accounts, markets = self.parameters, self.rows, world.accounts, world.markets
         slot, n = int(markets.slot[world.perp]), self.rows.size
-        venue = accounts.venue == accounts.venue[rows[0]]
-        lots = -int(accounts.position[slot, venue].sum())
-        cost = -int(accounts.entry_cost[slot, venue].sum())
-        accounts.kind[rows] = self.row_kind
-        accounts.mode[rows] = CROSS
-        accounts.leverage[rows] = max(1, round(p.most_leverage))
+        cost = -int(accounts.entry_cost[slot, accounts.venue == accounts.venue[rows[0]]].sum())
         if lots == 0:
             return
         share = bounded_pareto((n - np.arange(n) - 0.5) / n, p.size_tail, n, p.largest_share)
@@ -54,13 +55,13 @@ class Hedgers(Participant):
         entry[0] += cost - int(entry.sum())
         world.open_positions(rows, size, entry)
         leverage = p.least_leverage + (p.most_leverage - p.least_leverage) * (np.arange(n) + 0.5) / n
-        value = np.abs(size) * float(world.start_ticks[world.perp]) * float(markets.tick_value[world.perp])
-        # The collateral counts from today's price: an opening loss or gain is on top of it.
-        gap = size * float(world.start_ticks[world.perp]) * float(markets.tick_value[world.perp]) - entry
-        world.deposit(rows, world.usdt, np.ceil(np.maximum(value / leverage - gap, 0.2 * value)).astype(np.int64))
+        worth = float(world.start_ticks[world.perp]) * float(markets.tick_value[world.perp])
+        # Collateral counts from today's price, so what the position has gained or lost so far is part of it.
+        gained = size * worth - entry
+        collateral = np.maximum(np.abs(size) * worth / leverage - gained, 0.2 * np.abs(size) * worth)
+        world.deposit(rows, world.usdt, np.ceil(collateral).astype(np.int64))
         if lots < 0:
-            per_lot = int(markets.lot_units[world.perp])
-            world.deposit(rows, world.btc, -size * per_lot)
+            world.deposit(rows, world.btc, -size * int(markets.lot_units[world.perp]))
 
     def decide(self, view: View, batch: Batch) -> None:
         """Hold."""

@@ -198,7 +198,8 @@ class Makers(Participant):
     def _coins_lots(self) -> NDArray[np.float64]:
         """Spot coins above the opening stock, in lots of the perpetual; shape (makers,)."""
         extra = self.world.accounts.cash[self.world.btc, self.rows] - self._opening_coins
-        return extra / float(self.world.markets.lot_units[self.world.perp])
+        lots: NDArray[np.float64] = extra / float(self.world.markets.lot_units[self.world.perp])
+        return lots
 
     def _wealth(self, perp_ticks: float, spot_ticks: float) -> NDArray[np.float64]:
         """Settled cash, marked position and coins beyond the opening stock, settlement units; shape (makers,)."""
@@ -211,15 +212,15 @@ class Makers(Participant):
         wealth: NDArray[np.float64] = cash - accounts.entry_cost[slot, self.rows] + value + extra * coin_value
         return wealth
 
-    def _scales(self, view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Share of the normal size, (2, makers), and inventory over its limit, (makers,)."""
+    def _scales(self, view: View, fresh: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Share of the normal size, (2, makers), and inventory over its limit, (makers,); `fresh`: first look of a tick."""
         p, world = self.parameters, self.world
         if self._memory is None:
             self._memory = PriceMemory(view.last_ticks, view.tick_s)
         self._memory.remember(view)
         z = max(self._memory.stress(view, market) for market in self.markets)
         wanted = 1.0 / np.minimum(p.thinning_max, 1.0 + (z / self._z0) ** p.thinning_power)
-        if view.round == 0:
+        if fresh:
             back = -math.expm1(-view.tick_s / p.return_s)
             self._fast += np.maximum(wanted - self._fast, 0.0) * back
         np.minimum(self._fast, wanted, out=self._fast)
@@ -241,16 +242,16 @@ class Makers(Participant):
         """Look at the market and change what should stand elsewhere."""
         p = self.parameters
         self._sent = 0
-        first = self._tick < 0
-        if view.tick != self._tick:
+        first, fresh = self._tick < 0, view.tick != self._tick
+        if fresh:
             self._tick = view.tick
             chance = 1.0 - (1.0 - p.requote_rate) ** view.tick_s
             self._awake = uniforms(view.seed, _AWAKE, self._number, view.tick, 0) < (1.0 if first else chance)
-        scale, inventory = self._scales(view)
+        scale, inventory = self._scales(view, fresh)
         self.offered = float(scale.mean())
         shift = 1.0 - p.skew * np.clip(inventory, -1.0, 1.0)
         for index, market in enumerate(self.markets):
-            self._quote(view, batch, index, market, scale, shift, first or view.round == 0)
+            self._quote(view, batch, index, market, scale, shift, fresh)
 
     def _quote(
         self,

@@ -47,7 +47,7 @@ class NoiseParameters(Parameters):
     inventory_coins: float = quantity(100.0, unit="BTC", source="not observed", gt=0.0, text="an account leans back near it")
 
 
-class NoiseTraders(Participant):
+class Noise(Participant):
     """The accounts behind the background flow on the perpetual and the spot market."""
 
     latency = PEOPLE_LATENCY
@@ -75,11 +75,12 @@ class NoiseTraders(Participant):
         world, limit = self.world, self.parameters.inventory_coins
         if market == world.perp:
             slot = int(world.markets.slot[market])
-            return world.accounts.position[slot, self.rows] * (float(world.markets.lot_coins[market]) / limit)
-        extra = world.accounts.cash[world.btc, self.rows] - self._opening_coins
-        per_lot = float(world.markets.lot_coins[market]) / float(world.markets.lot_units[market])
-        result: NDArray[np.float64] = extra * (per_lot / limit)
-        return result
+            amount, coins = world.accounts.position[slot, self.rows], float(world.markets.lot_coins[market])
+        else:
+            amount = world.accounts.cash[world.btc, self.rows] - self._opening_coins
+            coins = float(world.markets.lot_coins[market]) / float(world.markets.lot_units[market])
+        inventory: NDArray[np.float64] = amount * (coins / limit)
+        return inventory
 
     def decide(self, view: View, batch: Batch) -> None:
         """This tick's orders in both markets."""

@@ -1,0 +1,144 @@
+"""Value buyers: capital that comes in when the price is well below fair value, mostly by resting bids.
+
+With gap = F / p - 1 (F fair value, p last price), a buyer wants in all
+
+    V clip((gap - m) / w, 0, 1)
+
+and closes the distance to it with speed 1 / tau, when it looks, every `look_s` on average. The share `resting` of what it adds
+becomes a bid below the market, `offset` away and moved along at each look; the rest is taken at once. It holds what it
+bought. m is lognormal over buyers around `margin`; of the capital V the share `spot_share` works in the spot market.
+
+V, m, w, tau and the resting share were found in a search with a one-book prototype (graded calibrated): bids that rest, not
+bids that take, are what keeps net taker flow as small as observed. The split over markets is assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.events import BY_VALUE
+from abm.parameters import Parameters, quantity
+from abm.rng import normals, stream, uniforms
+from abm.state import BUY, CANCEL, CROSS, I64, IOC, LIMIT, NOBODY, REPLACE, VALUE_BUYER
+from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World
+
+SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
+_TASTE = stream("value taste")
+_LOOK = stream("value look")
+
+
+class ValueBuyersParameters(Parameters):
+    """Buyers of large discounts."""
+
+    accounts: int = quantity(60, unit="accounts", source="a resolution", ge=2, le=10_000)
+    coins: float = quantity(14_400.0, unit="BTC", source=SEARCH, ge=0.0, grade="calibrated", likely=(12e3, 20e3), text="V")
+    margin: float = quantity(
+        0.036, unit="fraction", source=SEARCH, ge=0.0, grade="calibrated", likely=(0.025, 0.04), text="m"
+    )
+    margin_spread: float = quantity(0.15, unit="log", source="not observed", ge=0.0, le=1.0)
+    width: float = quantity(0.085, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated", text="w")
+    speed_s: float = quantity(
+        48.0, unit="s", source=SEARCH, gt=0.0, grade="calibrated", likely=(35.0, 60.0), text="tau; at 200 s prices run away"
+    )
+    resting: float = quantity(0.79, unit="-", source=SEARCH, ge=0.0, le=1.0, grade="calibrated")
+    look_s: float = quantity(8.0, unit="s", source="not observed", gt=0.0)
+    offset: float = quantity(0.003, unit="fraction", source="not observed", gt=0.0, lt=0.2, likely=(0.001, 0.01))
+    offset_spread: float = quantity(0.8, unit="log", source="not observed", ge=0.0, le=2.0)
+    slip: float = quantity(0.003, unit="fraction", source="as noise traders", ge=0.0, le=0.05)
+    spot_share: float = quantity(0.25, unit="-", source="not observed", ge=0.0, le=1.0, likely=(0.1, 0.5))
+    leverage: int = quantity(2, unit="x", source="not observed; deep capital", ge=1, le=10)
+
+
+class ValueBuyers(Participant):
+    """Accounts that buy discounts; the first ones in the spot market, the others on the perpetual; one resting bid each."""
+
+    latency = PEOPLE_LATENCY
+    row_kind = VALUE_BUYER
+    parameters: ValueBuyersParameters
+
+    def rows_needed(self) -> int:
+        return self.parameters.accounts
+
+    def bind(self, world: World) -> None:
+        """Cash for the whole capital, twice over: a moved bid releases its reserve only after the batch."""
+        p, self.world, n = self.parameters, world, self.rows.size
+        accounts, markets, rows = world.accounts, world.markets, self.rows
+        accounts.kind[rows] = self.row_kind
+        accounts.mode[rows] = CROSS
+        accounts.leverage[rows] = p.leverage
+        in_spot = min(n - 1, max(1, round(n * p.spot_share))) if p.spot_share > 0.0 else 0
+        self._number = np.arange(n)
+        self.market = np.where(self._number < in_spot, world.spot, world.perp)
+        share = np.where(self._number < in_spot, p.spot_share / max(in_spot, 1), (1.0 - p.spot_share) / (n - in_spot))
+        self._capital_lots = share * p.coins / markets.lot_coins[self.market]
+        self._margin = p.margin * np.exp(p.margin_spread * normals(world.seed, _TASTE, self._number, 0, 0))
+        self._offset = p.offset * np.exp(p.offset_spread * normals(world.seed, _TASTE, self._number, 0, 1))
+        worth = world.start_ticks[self.market] * markets.tick_value[self.market].astype(np.float64)
+        world.deposit(rows, world.usdt, np.ceil(2.2 * self._capital_lots * worth).astype(np.int64))
+        self._handle = np.full(n, NOBODY, np.int64)
+        self._keep: I64 = np.zeros(0, np.int64)
+        self._old: I64 = np.zeros(0, np.int64)
+
+    def bought_lots(self) -> NDArray[np.int64]:
+        """Lots each account holds in its market; shape (accounts,)."""
+        world, slot = self.world, int(self.world.markets.slot[self.world.perp])
+        coins = world.accounts.cash[world.btc, self.rows] // world.markets.lot_units[world.spot]
+        held: NDArray[np.int64] = np.where(self.market == world.spot, coins, world.accounts.position[slot, self.rows])
+        return held
+
+    def decide(self, view: View, batch: Batch) -> None:
+        """Those who look: take a little, and put the bid where it belongs now."""
+        p, books = self.parameters, self.world.books
+        chance = -math.expm1(-view.tick_s / p.look_s)
+        self._keep = self._old = np.zeros(0, np.int64)
+        last = np.maximum(view.last_ticks, 1)[self.market]
+        gap = view.fair_ticks[self.market] / last - 1.0
+        wanted = self._capital_lots * np.clip((gap - self._margin) / p.width, 0.0, 1.0)
+        if not wanted.any() and (self._handle < 0).all():
+            return
+        looks = np.flatnonzero(uniforms(view.seed, _LOOK, self._number, view.tick, 0) < chance)
+        if looks.size == 0:
+            return
+        missing = np.maximum(wanted - self.bought_lots(), 0.0)[looks]
+        # 1 / chance ticks pass between two looks on average: this is what speed 1 / tau closes in that time.
+        step = missing * -math.expm1(-view.tick_s / (chance * p.speed_s))
+        resting = np.zeros(looks.size, np.int64)
+        for at, me in enumerate(looks.tolist()):
+            order = books.order(int(self._handle[me]))
+            resting[at] = 0 if order is None else int(order["size_lots"])
+            if order is None:
+                self._handle[me] = NOBODY
+        take = np.floor((1.0 - p.resting) * step).astype(np.int64)
+        rest = np.floor(np.minimum(resting + p.resting * step, p.resting * missing)).astype(np.int64)
+        price = np.floor(last * (1.0 - self._offset))[looks].astype(np.int64)
+        self._send(batch, looks, take, rest, resting, np.maximum(price, 1), last)
+
+    def _send(
+        self, batch: Batch, looks: I64, take: I64, rest: I64, resting: I64, price: I64, last: I64
+    ) -> None:
+        """First what is taken, then the bids: new, moved or cancelled."""
+        p = self.parameters
+        takers, bids = take > 0, (rest > 0) | (resting > 0)
+        who = looks[takers]
+        orders: NDArray[Any] = batch.add(who.size)
+        orders["market"], orders["account"], orders["op"] = self.market[who], self.rows[who], IOC
+        orders["price_ticks"], orders["size_lots"] = np.rint(last[who] * (1.0 + p.slip)), take[takers]
+        orders["side"], orders["reason"], orders["latency"] = BUY, BY_VALUE, self.latency
+        mine = looks[bids]
+        bid: NDArray[Any] = batch.add(mine.size)
+        bid["market"], bid["account"], bid["order"] = self.market[mine], self.rows[mine], self._handle[mine]
+        bid["op"] = np.where(rest[bids] == 0, CANCEL, np.where(resting[bids] > 0, REPLACE, LIMIT))
+        bid["price_ticks"], bid["size_lots"] = price[bids], rest[bids]
+        bid["side"], bid["reason"], bid["latency"] = BUY, BY_VALUE, self.latency
+        self._keep = np.concatenate([np.full(who.size, NOBODY), mine])
+        self._old = np.concatenate([np.full(who.size, NOBODY), np.where(bid["op"] == REPLACE, self._handle[mine], NOBODY)])
+
+    def after_trade(self, handles: I64, offset: int) -> None:
+        """Remember the bids. A replace that was refused leaves its old order where it was."""
+        bids = self._keep >= 0
+        self._handle[self._keep[bids]] = np.where(handles[bids] >= 0, handles[bids], self._old[bids])
+        self._keep = self._old = np.zeros(0, np.int64)
