@@ -100,7 +100,7 @@ def _draw_overview(data: Any, scenario: Any, measured: Any, beside: Any, path: P
     try:
         from abm.figures.overview import draw_overview
 
-        draw_overview(data.steps, data.events, info, path)
+        draw_overview(data.steps, data.forced_events, info, path)
     except Exception as error:
         console.complain(f"no overview.png: {type(error).__name__}: {error}")
 
@@ -171,16 +171,18 @@ def compare(
     result = {"scenario": base.resolved(), "set": settings, "rows": rows, "runs": runs}
     (folder / "compare.json").write_text(json.dumps(finite(result), indent=1) + "\n", encoding="utf-8")
     console.wrote(folder / "compare.json")
-    _draw_compare(rows, outcomes, base.name, label, folder / "compare.png")
+    _draw_compare(outcomes, base.name, label, folder / "compare.png")
     console.try_next(f"deleverage run {scenario} --set {settings[0]}")
     _finish(failed)
 
 
-def _draw_compare(rows: Any, outcomes: Any, name: str, label: str, path: Path) -> None:
+def _draw_compare(outcomes: list[Any], name: str, label: str, path: Path) -> None:
     try:
         from abm.figures.compare import draw_compare
+        from abm.sweep import pairs_frame
 
-        draw_compare(rows, outcomes[::2], outcomes[1::2], path, title=name, change=label)
+        frame, labels = pairs_frame(outcomes, ("as it is", label))
+        draw_compare(frame, f"{name}: {label}", path, labels)
         console.wrote(path)
     except Exception as error:
         console.complain(f"no picture: {type(error).__name__}: {error}")
@@ -225,17 +227,28 @@ def experiment(
 
 
 @app.command("replay-orders")
-def replay_orders(
+def replay(
     file: Annotated[Path, typer.Argument(help="order stream: JSON lines or Parquet")],
     self_trade: Annotated[str, typer.Option(help="none, cancel-taker, cancel-maker, cancel-both, decrement")] = "none",
     checkpoint: Annotated[int, typer.Option(min=0, help="also write hashes after every N messages")] = 0,
-    out: Annotated[Path, typer.Option(help="folder for fills.csv and book.json")] = Path("."),
+    out: Annotated[Path | None, typer.Option(help="folder for fills.csv and book.json")] = None,
 ) -> None:
     """Run an order stream through the book and write its fills and its final state."""
-    from abm.book.replay import replay_file
+    from abm.book.order_book import SELF_TRADE_MODES
+    from abm.results import free_folder
 
-    for path in replay_file(file, out, self_trade=self_trade, checkpoint=checkpoint):
-        console.wrote(path)
+    if self_trade not in SELF_TRADE_MODES:
+        raise typer.BadParameter(f"{self_trade}: one of {', '.join(SELF_TRADE_MODES)}", param_hint="--self-trade")
+    folder = out or free_folder(Path("runs") / f"replay-{file.stem}")
+    console.warn_compile()
+    from abm.book.replay import MalformedLineError, replay_orders
+
+    try:
+        state = replay_orders(file, self_trade, checkpoint, folder)
+    except MalformedLineError as error:
+        raise typer.BadParameter(str(error), param_hint=str(file)) from None
+    console.out.print(f"{state['messages']:,} messages, state {state['state_sha256']}")
+    console.wrote(folder / "fills.csv", folder / "book.json")
     console.try_next("deleverage run tiny")
 
 

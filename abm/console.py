@@ -17,7 +17,10 @@ from rich.table import Table
 OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 """Exit codes."""
 
-out = Console(highlight=False, soft_wrap=True)
+PLAIN_WIDTH = 140
+"""Columns where output is no terminal and so has no width of its own."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -151,7 +154,7 @@ def warn_compile() -> bool:
     from abm.compiled import cache_folder
 
     folder = cache_folder()
-    cold = not folder.is_dir() or not any(folder.iterdir())
+    cold = not any(folder.rglob("*.nbc"))  # the folder itself is there as soon as a kernel is declared
     if cold:
         out.print("compiling kernels, once per machine: about a quarter of a minute ...")
         sys.stdout.flush()

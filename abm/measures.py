@@ -48,7 +48,7 @@ def summary(run: Run) -> dict[str, Any]:
     result |= moments(steps, seconds, run.info["start"], result)
     result |= flow(steps)
     result |= forced(steps, seconds)
-    result |= from_events(run.events, steps, run.info)
+    result |= from_events(run.forced_events, steps, run.info)
     result["messages"] = int(steps["messages"].sum())
     result["fills"] = int(steps["fills"].sum())
     return result
@@ -146,12 +146,13 @@ def flow(steps: pd.DataFrame) -> dict[str, Any]:
     """Volume and net taker share, whole run and the nine minutes of `WINDOW`; open interest."""
     result: dict[str, Any] = {}
     inside = ((steps["time"] > WINDOW[0]) & (steps["time"] <= WINDOW[1])).to_numpy()
+    covered = bool(inside.any()) and steps["time"].iloc[-1] >= WINDOW[1]
     for name, rows in (("", slice(None)), ("window_", inside)):
         volume = float(steps["volume_btc"].to_numpy()[rows].sum())
         net = float(steps["net_taker_btc"].to_numpy()[rows].sum())
-        known = name == "" or bool(inside.any())
+        known = name == "" or covered
         result[f"{name}volume_btc"] = volume if known else math.nan
-        result[f"{name}net_taker_percent"] = 100 * net / volume if volume > 0 else math.nan
+        result[f"{name}net_taker_percent"] = 100 * net / volume if known and volume > 0 else math.nan
     interest = steps["open_interest_btc"].to_numpy()
     result["open_interest_change_percent"] = (
         100 * float(interest[-1] / interest[0] - 1) if interest[0] > 0 else math.nan

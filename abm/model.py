@@ -13,7 +13,7 @@ from abm.clearing.audit import AuditError, audit_money, audit_structure
 from abm.events import COVENANT, NEWS, ROUND_CAP
 from abm.opening import Opening
 from abm.recorder import Recorder
-from abm.scenario import Scenario, load_scenario
+from abm.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
 from abm.state import BUY, SELL
 from abm.steps import step_record
 from abm.tape import Tape
@@ -31,9 +31,11 @@ class MarketModel(mesa.Model):
         scenario: a `Scenario`, the name of a packaged one or a file; None = `tiny`.
         seed: replaces the scenario's seed.
         recorder: receives opening balances, events and one record a tick (`abm.results`); None = memory, level `summary`.
-        overrides: scenario values by dotted path with `__` for dots, e.g. `accounts=500`, `makers__count=10`.
+        rng: another name of `seed`, by which Mesa's own tools pass it.
+        kwargs: scenario values by dotted path with `__` for dots, e.g. `accounts=500`, `makers__count=10`.
 
-    Randomness comes from keyed streams (`abm.rng`), never from `model.random`.
+    The resolved scenario is `model.setup` (Mesa keeps an attribute `scenario` for itself). Randomness comes from keyed
+    streams (`abm.rng`), never from `model.random`.
     """
 
     def __init__(
@@ -42,13 +44,11 @@ class MarketModel(mesa.Model):
         *,
         seed: int | None = None,
         recorder: Recorder | None = None,
-        **overrides: Any,
+        rng: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario or "tiny")
-        if seed is not None:
-            overrides["seed"] = int(seed)
-        self.scenario = chosen.changed(**overrides) if overrides else chosen
-        super().__init__(rng=self.scenario.seed)
+        self.setup = _setup(scenario, rng if seed is None else seed, kwargs)
+        super().__init__(rng=self.setup.seed)
         self.tick = 0
         self.round = 0
         self.recorder = recorder or Recorder("summary")
@@ -60,15 +60,15 @@ class MarketModel(mesa.Model):
         self.perp, self.spot = opening.perp, opening.spot
         self.batch = Batch()
         self._asked: list[tuple[Participant, int, int]] = []
-        self.tape = Tape(opening.start_ticks, self.scenario.tick_s)
-        news = [NewsStep(self.scenario.news_seconds(n), n.over_s, n.change_percent / 100.0) for n in self.scenario.news]
-        volatility = self.scenario.world.fair_volatility_bp * 1e-4 / 60.0**0.5
+        self.tape = Tape(opening.start_ticks, self.setup.tick_s)
+        news = [NewsStep(self.setup.news_seconds(n), n.over_s, n.change_percent / 100.0) for n in self.setup.news]
+        volatility = self.setup.world.fair_volatility_bp * 1e-4 / 60.0**0.5
         self.world = FairValue(
-            self.scenario.world.start_price_usd, news, volatility, self.scenario.seed, self.scenario.tick_s
+            self.setup.world.start_price_usd, news, volatility, self.setup.seed, self.setup.tick_s
         )
         self._look()
         self.recorder.begin(
-            self.markets, opening.assets, [e.name for e in self.exchanges], self.scenario.start, self.scenario.tick_s
+            self.markets, opening.assets, [e.name for e in self.exchanges], self.setup.start, self.setup.tick_s
         )
         self.recorder.opening(self.accounts)
         self.audit()
@@ -117,7 +117,7 @@ class MarketModel(mesa.Model):
 
     def rounds(self) -> Iterator[int]:
         """Rounds 1, 2, ...: the first always, another while the last one forced anything, at most `rounds_max`."""
-        for number in range(1, self.scenario.rounds_max + 1):
+        for number in range(1, self.setup.rounds_max + 1):
             self.round = self.log.round = number
             yield number
             if not self.exchanges.forced_any:
@@ -162,14 +162,14 @@ class MarketModel(mesa.Model):
     def audit(self) -> None:
         """Money every tick; structure every 60 ticks and after every unwind. Raises `AuditError` with tick and seed."""
         try:
-            audit_money(self.floor, self.exchanges.assets)
+            self.open_interest_lots = audit_money(self.floor, self.exchanges.assets)
             if self.tick % STRUCTURE_AUDIT_TICKS == 0 or self.exchanges.unwound:
                 audit_structure(self.floor)
                 self.exchanges.check_ladders()
         except AuditError as error:
             raise AuditError(
-                f"tick {self.tick}, round {self.round}: {error}. To reproduce: deleverage run {self.scenario.name} "
-                f"--seed {self.scenario.seed} --accounts {self.scenario.accounts}"
+                f"tick {self.tick}, round {self.round}: {error}. To reproduce: deleverage run {self.setup.name} "
+                f"--seed {self.setup.seed} --accounts {self.setup.accounts}"
             ) from error
 
     def record(self) -> None:
@@ -181,13 +181,13 @@ class MarketModel(mesa.Model):
         self.log.clear()
         self.recorder.step(self.latest)
         self.datacollector.collect(self)
-        self.running = self.tick < self.scenario.ticks
+        self.running = self.tick < self.setup.ticks
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Refresh the public view: one snapshot for everybody who decides now."""
-        s, exchanges, books = self.scenario, self.exchanges, self.books
+        s, exchanges, books = self.setup, self.exchanges, self.books
         count = self.markets.count
         if not hasattr(self, "view") or self.view.tick != self.tick:
             self._seen = (self.tape.returns(), self.tape.high_ticks(), self.tape.low_ticks())
@@ -211,6 +211,15 @@ class MarketModel(mesa.Model):
             flow_lots=self.tape.flow_lots,
             fund_distress=exchanges.distress(),
         )
+
+
+def _setup(scenario: Any, seed: int | None, changes: dict[str, Any]) -> Scenario:
+    """The scenario of a model. What is neither ours nor a name (Mesa's controllers hand over one of theirs) counts as None."""
+    known = scenario if isinstance(scenario, Scenario | str) else DEFAULT_SCENARIO
+    chosen = known if isinstance(known, Scenario) else load_scenario(known)
+    if seed is not None:
+        changes = changes | {"seed": int(seed)}
+    return chosen.changed(**changes) if changes else chosen
 
 
 def _reporter(name: str) -> Any:

@@ -33,7 +33,7 @@ class Opening:
     """Everything a `MarketModel` starts with. Row layout: each venue's own rows, then the participants, retail last."""
 
     def __init__(self, model: MarketModel, level: str) -> None:
-        self.model, self.scenario = model, model.scenario
+        self.model, self.scenario = model, model.setup
         presets = [self.scenario.venue]
         self.markets = build_markets(presets)
         self.assets = asset_names(presets)

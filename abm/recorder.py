@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.events import EVENT, LEVELS
+from abm.events import BY_LIQUIDATION, EVENT, FILL_EVENT, LEVELS, LIQUIDATION
 from abm.state import Accounts, Markets
 
 if TYPE_CHECKING:
@@ -170,6 +170,27 @@ class Run:
     def events(self) -> pd.DataFrame:
         """`EVENT` and `time`; empty for a run recorded at level `summary`."""
         return self._table("events")
+
+    @cached_property
+    def forced_events(self) -> pd.DataFrame:
+        """The events without ordinary fills: forced fills, everything that is no fill, and what caused a liquidation.
+
+        A small part of a large run, read without holding the rest in memory.
+        """
+        path = self.path / "events.parquet"
+        if "events" in self.__dict__ or not path.exists():
+            every = self.events
+            started = every["cause"].to_numpy()[every["kind"].to_numpy() == LIQUIDATION]
+            ordinary = (every["kind"] == FILL_EVENT) & (every["reason"] != BY_LIQUIDATION)
+            return every[~ordinary | every["seq"].isin(started)]
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        found = pq.read_table(path, columns=["cause"], filters=pc.field("kind") == LIQUIDATION)
+        wanted = (pc.field("kind") != FILL_EVENT) | (pc.field("reason") == BY_LIQUIDATION)
+        wanted |= pc.field("seq").isin(pc.unique(found["cause"]))
+        frame: pd.DataFrame = pq.read_table(path, filters=wanted).to_pandas()
+        return frame
 
     @cached_property
     def opening(self) -> pd.DataFrame:

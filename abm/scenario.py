@@ -33,7 +33,7 @@ from abm.traders.arbitrageurs import ArbitrageursParameters
 from abm.traders.hedgers import HedgersParameters
 from abm.traders.makers import MakersParameters
 from abm.traders.noise import NoiseParameters
-from abm.traders.retail import RetailParameters
+from abm.traders.retail_parameters import RetailParameters
 from abm.traders.treasury import TreasuryParameters
 from abm.traders.value_buyers import ValueBuyersParameters
 from abm.venues.preset import FOLDER, VenuePreset, load_preset, preset_names
@@ -369,3 +369,20 @@ title = {toml_value(f"{file.stem}, after {source}")}
 def reference_table() -> str:
     """Markdown: every parameter with default, unit, bounds, likely range, grade, meaning and source."""
     return markdown_table(Scenario)
+
+
+def reference_page() -> str:
+    """`docs/parameters.md`: made by `python -m abm.scenario > docs/parameters.md`, compared by a test."""
+    return f"""# Parameters of a scenario
+
+Every value of a scenario file, as the schema has it (made by `python -m abm.scenario > docs/parameters.md`). Bounds are
+enforced; the likely range is what a sensitivity study should cover. Grades: A measured in data, B reported by one good
+source, C relayed, M general knowledge, calibrated to a target, assumed where nobody could know. `[]` stands for the
+items of a list, which `--set` finds by position or by `name`. The venue is filled in from a preset (`venue.preset`,
+here `{DEFAULT_VENUE}`), which lists the source of each of its numbers.
+
+{reference_table()}"""
+
+
+if __name__ == "__main__":
+    print(reference_page(), end="")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def nonsense(scenario: Scenario) -> list[str]:
     """Every economic mistake of a scenario, one line each; empty when there is none."""
-    checks = (clock, news, shares, venue, leverage, overflow)
+    checks = (clock, news, shares, venue, leverage, overflow, treasuries)
     return [line for check in checks for line in check(scenario)]
 
 
@@ -113,3 +113,15 @@ def overflow(s: Scenario) -> Iterator[str]:
                 f"retail.open_interest_coins: {coins:g}: overflow: open interest x price is {value:.2E} units of "
                 f"{market.settle}, 64-bit money ends at {INT64_MAX:.2E}"
             )
+
+
+def treasuries(s: Scenario) -> Iterator[str]:
+    """A loan must not be in breach of its covenant before anything has happened."""
+    for n, company in enumerate(s.treasuries):
+        where, pledged = f"treasuries.{n}", company.coins * s.world.start_price_usd
+        if company.debt_usd > 0 and company.debt_usd >= company.ltv_limit * pledged:
+            ratio = company.debt_usd / pledged if pledged > 0 else float("inf")
+            words = f"loan to value {ratio:.3g}, limit {company.ltv_limit:g}"
+            yield f"{where}.debt_usd: {company.debt_usd:g}: covenant breached at the start ({words})"
+        if company.ltv_target > company.ltv_limit:
+            yield f"{where}.ltv_target: {company.ltv_target:g}: above the limit {company.ltv_limit:g}"

@@ -50,7 +50,7 @@ def _trading(model: MarketModel) -> dict[str, float]:
     markets = model.markets
     coins, dollars = markets.lot_coins, markets.tick_dollars[perp]
     last = float(model.exchanges.last_ticks()[perp])
-    positions = model.accounts.position[markets.slot[perp]]
+    open_lots = model.open_interest_lots[markets.venue[perp], markets.slot[perp]]
     return {
         "rounds": model.round,
         "messages": tally.messages,
@@ -60,7 +60,7 @@ def _trading(model: MarketModel) -> dict[str, float]:
         "volume_btc": tally.volume_lots[perp] * coins[perp],
         "net_taker_btc": tally.net_taker_lots[perp] * coins[perp],
         "spot_volume_btc": tally.volume_lots[spot] * coins[spot],
-        "open_interest_btc": positions[positions > 0].sum() * coins[perp],
+        "open_interest_btc": open_lots * coins[perp],
         "funding_bp_8h": model.exchanges.indicated_funding_bp(perp),
     }
 

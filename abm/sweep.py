@@ -9,13 +9,16 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from abm.measures import summary
 from abm.model import MarketModel
 from abm.provenance import finite
 from abm.recorder import Recorder
 from abm.scenario import Scenario, from_resolved
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PATH_POINTS = 400
 """Points of the price path that a run hands back."""
@@ -135,6 +138,22 @@ def paired_table(base: Sequence[Outcome], changed: Sequence[Outcome]) -> list[di
             }
         )
     return rows
+
+
+def pairs_frame(
+    outcomes: Sequence[Outcome], variants: tuple[str, str]
+) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
+    """Table for `abm.figures.compare.draw_compare` and its labels, from outcomes in the order of `paired_jobs`."""
+    import pandas as pd
+
+    labels = {key: (words[:1].upper() + words[1:], "$" if unit == "$m" else unit) for key, words, unit in COMPARED}
+    rows = [
+        {"seed": outcome.seed, "variant": variants[i % 2], **{key: outcome.summary.get(key) for key in labels}}
+        for i, outcome in enumerate(outcomes)
+        if not outcome.error
+    ]
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(labels, float)) if rows else pd.DataFrame(rows)
+    return frame, labels
 
 
 def _known(value: Any) -> bool:

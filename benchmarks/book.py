@@ -1,10 +1,13 @@
 """Speed of the order books: `python -m benchmarks.book [--quick]` prints a table.
 
-Streams are generated beforehand by running the books in small batches (so that cancels aim at handles that exist); then fresh books
-execute the same messages in one call, which is timed. The first half of each stream warms memory and is not timed.
+Streams are generated beforehand by running the books in small batches (so that cancels aim at handles that exist);
+then fresh books execute the same messages in one call, which is timed. The first half of each stream warms memory
+and is not timed.
 
-* W-B: 20 % market, 35 % cancel of one of the last 1,000 limits, else limit; sides even, 1-5 lots, price 10,000 -/+ k, k in -2..40.
-* mix: every kind of order, owners with self-trade check and positions, reduce-only, stops, at a steady number of resting orders.
+* W-B: 20 % market, 35 % cancel of one of the last 1,000 limits, else limit; sides even, 1-5 lots, price 10,000 -/+
+  k, k in -2..40.
+* mix: every kind of order, owners with self-trade check and positions, reduce-only, stops, at a steady number of
+  resting orders.
 * small batches: the cost of one `match` of 1 and of 20 messages, as the tick calls it.
 * bourse, when it can be imported: its `OrderBook` on W-B, one call a message as its interface has it.
 """

@@ -1,7 +1,9 @@
-"""A slow and obvious order book, written from the rules of the order stream alone: what the compiled one must agree with.
+"""A slow and obvious order book, written from the rules of the order stream alone: what the compiled one must agree
+with.
 
-Two lists of orders sorted by priority and a list of stops; every rule is a few lines of plain Python. Questions of the kind "what
-would happen" (fill-or-kill, a replace that may not reach its own orders) are answered by trying it on a copy.
+Two lists of orders sorted by priority and a list of stops; every rule is a few lines of plain Python. Questions of
+the kind "what would happen" (fill-or-kill, a replace that may not reach its own orders) are answered by trying it
+on a copy.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class NaiveBook:
     fills: list[tuple[Any, ...]] = field(default_factory=list)
     closes: list[tuple[Any, ...]] = field(default_factory=list)
 
-    # --- messages -----------------------------------------------------------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------
     def run(self, m: dict[str, Any]) -> bool:
         op = m["op"]
         if op == "refused":
@@ -144,7 +146,7 @@ class NaiveBook:
             ghost.side = order.side
         self._close(ghost, "rejected", lots)
 
-    # --- stops ----------------------------------------------------------------------------------------------------------------
+    # --- stops ------------------------------------------------------------------------------------
     def _through(self, order: Order) -> bool:
         return self.last != 0 and order.side * (self.last - order.stop) >= 0
 
@@ -164,7 +166,7 @@ class NaiveBook:
             del self.orders[order.id]
             self._execute(order, cause)
 
-    # --- matching -------------------------------------------------------------------------------------------------------------
+    # --- matching ---------------------------------------------------------------------------------
     def _execute(self, taker: Order, cause: Any) -> None:
         excess = self._excess(taker)
         if excess:
@@ -246,7 +248,7 @@ class NaiveBook:
     def _close(self, order: Order, why: str, lots: int) -> None:
         self.closes.append((order.id, why, lots, order.side, order.owner, order.reserve))
 
-    # --- trying on a copy -----------------------------------------------------------------------------------------------------
+    # --- trying on a copy -------------------------------------------------------------------------
     def _copy(self) -> NaiveBook:
         other = NaiveBook(self.mode, None if self.net is None else dict(self.net))
         other.sides = {side: [copy.copy(order) for order in book] for side, book in self.sides.items()}
@@ -270,7 +272,7 @@ class NaiveBook:
         other._take(taker, None)
         return any(close[1] == "self-traded" for close in other.closes)
 
-    # --- state ------------------------------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------
     def state_sha256(self) -> str:
         text = ""
         for side, letter in ((1, "B"), (-1, "S")):

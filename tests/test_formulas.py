@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from abm.clearing import formulas as f
@@ -123,10 +123,11 @@ def test_closing_at_the_bankruptcy_price_leaves_nothing_negative(lots, price, co
     assert collateral + f.bankruptcy_value(cost, collateral) - cost == 0
 
 
-@given(
-    st.integers(1, 2_000_000), st.integers(500_000, 1_500_000), st.integers(0, 10**15), st.sampled_from([0, 500_000])
-)
-def test_forced_size_brings_back_or_closes_whole(lots, mark, equity, fee_rate):
+@given(st.floats(0, 6.3), st.integers(500_000, 1_500_000), st.floats(0, 0.03), st.sampled_from([0, 500_000, 1_250_000]))
+@example(5.477122, 1_000_000, 0.0118, 1_250_000)  # closing all would cost more than there is, closing some suffices
+def test_forced_size_brings_back_or_closes_whole(log_lots, mark, share, fee_rate):
+    lots = int(10**log_lots)
+    equity = int(lots * mark * TICK_VALUE * share)
     size = f.bring_back_lots(lots, mark, equity, TICK_VALUE, tiers(), fee_rate)
 
     def safe(closed):
@@ -146,6 +147,7 @@ def test_small_positions_are_closed_whole_when_the_fee_exceeds_maintenance():
     equity = f.equity(margin, lots, mark, cost, TICK_VALUE)
     assert f.bring_back_lots(lots, mark, equity, TICK_VALUE, tiers(), rate_units("0.0125")) == lots
     assert f.bring_back_lots(lots, mark, equity, TICK_VALUE, tiers(), 0) < lots
+    assert f.bring_back_lots(lots, mark, 0, TICK_VALUE, ONE_TIER, rate_units("0.0125")) == lots
 
 
 def test_liquidation_fee_takes_at_most_what_is_left():
@@ -181,7 +183,7 @@ def test_funding_rate_is_flat_inside_the_clamp_and_capped(premium, rate):
 
 
 def test_a_year_of_funding_pays_the_hedgers_financing():
-    """Short the perpetual, long the coin on credit at 5 %: fair at perpetual/coin = 1095 / (1095 - 0.05), 3 payments a day."""
+    """Short the perpetual, long the coin on credit at 5 %: with three payments a day fair at 1095 / (1095 - 0.05)."""
     ratio = 1095 / (1095 - 0.05)
     premium = rate_units(str(round(ratio - 1, 8)))
     no_interest = f.funding_rate(premium, 0, 0, rate_units("0.003"))

@@ -69,7 +69,7 @@ def place(accounts, row, rng, mark, slots=1):
         accounts.position[k, row] = accounts.entry_cost[k, row] = accounts.margin[k, row] = 0
         if rng.random() < 0.2:
             continue
-        lots = int(10 ** rng.uniform(0, 6)) * int(rng.choice([-1, 1]))
+        lots = int(10 ** rng.uniform(0, 8.5)) * int(rng.choice([-1, 1]))
         price = max(1, int(mark * rng.normal(1, 0.02)))
         cost = lots * price * TICK_VALUES[k]
         margin = int(abs(cost) / rng.choice([0.9, 1, 2, 5, 10, 20, 50, 100, 150]))
@@ -179,6 +179,26 @@ def test_own_fill_past_the_mark_is_pending_at_once_and_leaves_when_closed():
     ladder.update(np.array([0, 0]), 1000)
     assert ladder.crossed(1).tolist() == []
     assert ladder.liquidation_ticks(0) == 0
+
+
+@pytest.mark.parametrize("mode", [CROSS, ISOLATED])
+@pytest.mark.parametrize("perpetuals", [1, 2])
+def test_equity_equal_to_maintenance_is_enough(mode, perpetuals):
+    accounts, facts = Accounts.empty(2, 2, perpetuals, 1 + perpetuals), markets(perpetuals)
+    accounts.mode[:] = mode
+    accounts.position[0], accounts.entry_cost[0] = 10, 10 * 1000 * 100
+    wealth = accounts.margin[0] if mode == ISOLATED else accounts.cash[0]
+    wealth[:] = f.maintenance_margin(10 * 1000 * 100, tiers(0)) - np.arange(2)
+    ladder = MarginLadder(1, facts, accounts, 0, 2000)
+    ladder.rebuild(1000)
+    assert ladder.crossed(1000).tolist() == VenueMargin(0, facts, accounts).below([1000] * perpetuals).tolist() == [1]
+
+
+def test_debt_without_a_position_is_not_a_liquidation():
+    for perpetuals in (1, 2):
+        accounts, facts = Accounts.empty(1, 2, perpetuals, 1 + perpetuals), markets(perpetuals)
+        accounts.cash[0] = -5
+        assert VenueMargin(0, facts, accounts).below([1000] * perpetuals).size == 0
 
 
 def test_scan_can_be_limited_to_a_range_of_rows():

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from abm.events import EVENT
+from abm.events import BY_LIQUIDATION, DELEVERAGE, EVENT, FILL_EVENT, LIQUIDATION
 from abm.provenance import finite, run_id, source_hash
 from abm.recorder import STEP, Recorder
-from abm.results import FolderTakenError, RunWriter, free_folder, load_run
-from abm.results import GROUP_ROWS
+from abm.results import GROUP_ROWS, FolderTakenError, RunWriter, free_folder, load_run
 from abm.state import Accounts
 from abm.venues.preset import asset_names, build_markets, load_preset
 
@@ -62,7 +61,9 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     assert len(run.events) == 35 and run.events["amount"].iloc[-1] == 2**60 + 6
     assert {name: run.events[name].dtype for name in EVENT.names} == {name: EVENT[name] for name in EVENT.names}
     assert run.closing["cash_USDT"].tolist() == [10, -20, 30, 2**62]
-    assert {"row", "venue", "kind", "mode", "leverage", "cash_BTC", "margin_0", "position_0", "entry_cost_0"} < set(run.opening)
+    assert {"row", "venue", "kind", "mode", "leverage", "cash_BTC", "margin_0", "position_0", "entry_cost_0"} < set(
+        run.opening
+    )
     assert not (tmp_path / "out.partial").exists()
 
 
@@ -83,6 +84,24 @@ def test_memory_and_disk_agree(tmp_path: Path) -> None:
         recorder.step({"tick": tick, "perp_usd": 100.0 + tick, "messages": 7})
     on_disk, kept = load_run(write(tmp_path / "out")), recorder.run()
     assert kept.steps.equals(on_disk.steps) and kept.events.equals(on_disk.events)
+
+
+def test_forced_events_are_the_small_part(tmp_path: Path) -> None:
+    rows = rows_of(1, 6)
+    rows["kind"] = [FILL_EVENT, FILL_EVENT, LIQUIDATION, FILL_EVENT, FILL_EVENT, DELEVERAGE]
+    rows["reason"] = [0, 0, 0, BY_LIQUIDATION, 0, 0]
+    rows["seq"], rows["cause"] = [10, 11, 12, 13, 14, 15], [-1, -1, 11, 12, -1, -1]
+    recorder = Recorder()
+    begin(recorder)
+    recorder.events(rows)
+    with writer(tmp_path / "out") as w:
+        begin(w)
+        w.events(rows)
+        w.step({"tick": 1})
+        run = w.close_data()
+    assert run.forced_events["seq"].tolist() == [11, 12, 13, 15]
+    assert "events" not in run.__dict__
+    assert recorder.run().forced_events["seq"].tolist() == [11, 12, 13, 15]
 
 
 def test_many_events_are_written_in_groups(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from abm.scenario import (
     from_resolved,
     load_scenario,
     new_scenario,
+    reference_page,
     reference_table,
     scenario_names,
     write_toml,
@@ -72,6 +73,8 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("venue.perpetual.BTCUSDT.tiers.0.leverage=400", "venue.BTCUSDT.tiers.1", "less than maintenance"),
         ("venue.perpetual.BTCUSDT.tick=-0.1", "venue.perpetual.BTCUSDT.tick", "valid string"),
         ("start=2025-10-10T20:40:00", "start", "time zone"),
+        ("treasuries=[{debt_usd=3e8}]", "treasuries.0.debt_usd", "breached at the start"),
+        ("treasuries=[{ltv_target=0.6}]", "treasuries.0.ltv_target", "above the limit"),
     ],
 )
 def test_economic_nonsense(setting: str, path: str, words: str) -> None:
@@ -92,7 +95,9 @@ def test_numbers_are_strict() -> None:
 
 
 def test_set_reaches_lists_by_name_and_tables() -> None:
-    s = load_scenario("october-2025", ["news.second.change_percent=-2.5", "venue.backstop.size_usd=5"], seed=9, accounts=60)
+    s = load_scenario(
+        "october-2025", ["news.second.change_percent=-2.5", "venue.backstop.size_usd=5"], seed=9, accounts=60
+    )
     assert [n.change_percent for n in s.news] == [-1.3, -2.5]
     assert s.venue.backstop.size_usd == 5
     assert (s.seed, s.accounts, s.retail.accounts) == (9, 60, 60)
@@ -100,7 +105,9 @@ def test_set_reaches_lists_by_name_and_tables() -> None:
 
 
 def test_extends_merges_deeply(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text('extends = "october-2025"\n[makers]\ncount = 7\n[[news]]\nname = "tariff"\nover_s = 5\n')
+    (tmp_path / "a.toml").write_text(
+        'extends = "october-2025"\n[makers]\ncount = 7\n[[news]]\nname = "tariff"\nover_s = 5\n'
+    )
     (tmp_path / "b.toml").write_text('extends = "a.toml"\nseed = 5\n')
     s = load_scenario(tmp_path / "b.toml")
     assert s.name == "b"
@@ -169,6 +176,11 @@ def test_reference_table_names_every_field() -> None:
     assert "`news[].change_percent`" in table and "`venue.backstop.size_usd`" in table
     for name in Scenario.model_fields:
         assert f"`{name}" in table
+
+
+def test_the_reference_page_is_up_to_date() -> None:
+    page = Path(__file__).parents[1] / "docs" / "parameters.md"
+    assert page.read_text(encoding="utf-8") == reference_page(), "run: python -m abm.scenario > docs/parameters.md"
 
 
 def test_new_scenario_is_valid_and_never_overwrites(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_calm_tick_changes_little_and_never_crosses() -> None:
         taken["order"] = NOBODY
         stage.trade(taken)
         messages = stage.ask(makers, stage.view())
-        fills, closes, handles = stage.trade(messages.copy())
+        fills, _, handles = stage.trade(messages.copy())
         makers.after_trade(handles, 0)
         assert fills.size == 0, "makers never take"
         assert messages.size < 1500
@@ -82,9 +82,12 @@ def test_thinning_law_at_its_level_and_its_floor() -> None:
     assert makers.offered == pytest.approx(1 / 25, rel=0.01)
 
 
-@pytest.mark.parametrize(("z", "low", "high"), [(1.0, 1.0, 1.12), (5.0, 1.03, 1.4), (10.0, 1.2, 2.1), (16.0, 1.6, 3.0), (30.0, 3.0, 20.0)])
+@pytest.mark.parametrize(
+    ("z", "low", "high"), [(1.0, 1.0, 1.12), (5.0, 1.03, 1.4), (10.0, 1.2, 2.1), (16.0, 1.6, 3.0), (30.0, 3.0, 20.0)]
+)
 def test_thinning_against_reported_depth_by_z(z: float, low: float, high: float) -> None:
-    # Reported falls of depth by |z| of the 5-minute return: 1.08 (0-2), 1.23 (4-6), 1.75 (8-12), 2.4 (12-20), 6.1 (above 20).
+    # Reported falls of depth by |z| of the 5-minute return: 1.08 (0-2), 1.23 (4-6), 1.75 (8-12), 2.4 (12-20), 6.1
+    # (above 20).
     stage, makers = staged()
     stage.tick = 1
     stage.ask(makers, stage.view(**shock(stage, z)))
@@ -109,7 +112,13 @@ def test_later_rounds_only_take_away() -> None:
     stage.turn(makers, stage.view())
     before = stage.books.depth_lots(PERP, BUY, 1)
     sweep = np.zeros(1, MESSAGE)
-    sweep["op"], sweep["side"], sweep["size_lots"], sweep["account"], sweep["order"] = IOC, SELL, 900_000, NOBODY, NOBODY
+    sweep["op"], sweep["side"], sweep["size_lots"], sweep["account"], sweep["order"] = (
+        IOC,
+        SELL,
+        900_000,
+        NOBODY,
+        NOBODY,
+    )
     stage.trade(sweep)
     left = stage.books.depth_lots(PERP, BUY, 1)
     assert before - left == 900_000

@@ -108,7 +108,12 @@ def test_calendar_wakes_everybody_once_an_interval() -> None:
 def crash(stage: Stage, fall: float = 0.09) -> dict[str, object]:
     last = np.array([int(START_TICKS * (1 - fall))] * 2)
     returns = np.full((2, len(HORIZONS_S)), np.log1p(-fall))
-    return {"last_ticks": last, "returns": returns, "high_600_ticks": np.array([START_TICKS] * 2), "fair_ticks": last * 0.97}
+    return {
+        "last_ticks": last,
+        "returns": returns,
+        "high_600_ticks": np.array([START_TICKS] * 2),
+        "fair_ticks": last * 0.97,
+    }
 
 
 def test_individuals_send_what_the_cohort_sends() -> None:
@@ -149,7 +154,9 @@ def test_a_fall_brings_panic_covering_and_new_shorts() -> None:
     assert np.isin(first["op"], (STOP, LIMIT)).mean() > 0.95 and (first["flags"] == REDUCE_ONLY).all()
     stops = first[first["op"] == STOP]
     longs = stops[stops["side"] == SELL]
-    assert (longs["stop_ticks"] < START_TICKS * 0.996).all() and (stops[stops["side"] == BUY]["stop_ticks"] > START_TICKS).all()
+    assert (longs["stop_ticks"] < START_TICKS * 0.996).all() and (
+        stops[stops["side"] == BUY]["stop_ticks"] > START_TICKS
+    ).all()
     assert np.median(1 - longs["stop_ticks"] / START_TICKS) == pytest.approx(0.048, rel=0.15)
     assert longs.size == pytest.approx(0.02 * 9900, rel=0.3)
     assert {BY_STOP_LOSS, BY_TAKE_PROFIT} <= set(first["reason"])
@@ -167,7 +174,8 @@ def test_a_fall_brings_panic_covering_and_new_shorts() -> None:
     assert (new["side"] == SELL).all() and (new["flags"] == 0).all()
     assert 20 <= np.median(stage.accounts.leverage[new["account"]]) <= 35
     assert 0.2 * 7e6 < new["size_lots"].sum() < 0.7 * 7e6
-    # Fair value 3 % below the price: news traders sell that share of their capacity, each time anew as nothing is filled here.
+    # Fair value 3 % below the price: news traders sell that share of their capacity, each time anew as nothing is
+    # filled here.
     assert (by[BY_NEWS]["side"] == SELL).all()
     assert (cohort.kind[by[BY_NEWS]["account"]] == NEWS).all()
     cancels = everything[everything["op"] == CANCEL]
@@ -187,7 +195,9 @@ def test_calm_reviews_are_quiet() -> None:
 
 def test_tastes_do_not_move_with_other_parameters() -> None:
     one = Stage(4, (RetailCohort, RetailParameters(accounts=500))).people[0]
-    other = Stage(4, (RetailCohort, RetailParameters(accounts=500, panic=0.1, slip=0.01, open_interest_coins=1e4))).people[0]
+    other = Stage(
+        4, (RetailCohort, RetailParameters(accounts=500, panic=0.1, slip=0.01, open_interest_coins=1e4))
+    ).people[0]
     assert (one.taste[1:] == other.taste[1:]).all() and (one.opening.leverage == other.opening.leverage).all()
     assert (one.opening.entry_ticks == other.opening.entry_ticks).all()
 

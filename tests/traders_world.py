@@ -1,4 +1,4 @@
-"""A small world for tests of traders: one perpetual, one spot market, real books, plain posting of fills without fees."""
+"""A small world for tests of traders: a perpetual, a spot market, real books, plain posting of fills, no fees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ START_TICKS = 1_168_300
 
 
 def markets() -> Markets:
-    """Two markets of one venue with the ticks, lots and fees of the Binance preset: settled in micro-dollars and satoshi."""
+    """Two markets of one venue with ticks, lots and fees as at Binance, settled in micro-dollars and satoshi."""
     return Markets(
         names=["BTCUSDT-PERP", "BTCUSDT"],
         venue=np.zeros(2, np.int32),

@@ -7,14 +7,29 @@ from typing import Any
 
 import mesa
 import numpy as np
+from numpy.typing import NDArray
 
 from abm.book.books import Books
 from abm.clearing.audit import audit_money, audit_structure
 from abm.clearing.trading import TradingFloor
 from abm.events import EventLog
-from abm.state import FUND, ISOLATED, LIMIT, MESSAGE, NOBODY, OUTSIDE, PERPETUAL, SPOT, Accounts
+from abm.state import (
+    FEES,
+    FUND,
+    FUNDING_REMAINDER,
+    I64,
+    ISOLATED,
+    LIMIT,
+    MESSAGE,
+    NOBODY,
+    OUTSIDE,
+    PERPETUAL,
+    ROUNDING,
+    SPOT,
+    Accounts,
+)
 from abm.units import MICRO
-from abm.venues.exchange import FEES_ROW, FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Exchange, Exchanges
+from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Exchange, Exchanges
 from abm.venues.preset import VenuePreset, build_markets, load_preset
 
 DEEP_POCKET = len(VENUE_ROWS)
@@ -36,24 +51,32 @@ def preset(mmr: str = "0.005", leverage: int = 100, **liquidation: Any) -> Venue
 class VenueWorld:
     """One venue with `n` isolated accounts after a deep pocket; marks are forced with `set_mark`."""
 
-    def __init__(self, n: int, rules: VenuePreset, start_usd: float = 100_000.0, fund_usd: int = 1_000_000_000) -> None:
+    def __init__(
+        self,
+        n: int,
+        rules: VenuePreset,
+        start_usd: float = 100_000.0,
+        fund_usd: int = 1_000_000_000,
+        self_trade: int = 0,
+        level: str = "fills",
+    ) -> None:
         self.markets = build_markets([rules])
         self.perp = int(np.flatnonzero(self.markets.kind == PERPETUAL)[0])
         self.spot = int(np.flatnonzero(self.markets.kind == SPOT)[0])
         self.accounts = Accounts.empty(FIRST + n, 2, 1, self.markets.count)
         a = self.accounts
-        a.kind[OUTSIDE_ROW], a.kind[FUND_ROW], a.kind[FEES_ROW] = OUTSIDE, FUND, FUND
+        a.kind[: len(VENUE_ROWS)] = OUTSIDE, FEES, FUNDING_REMAINDER, ROUNDING, FUND
         a.mode[FIRST:] = ISOLATED
         a.cash[0, DEEP_POCKET] = 10**17
         a.cash[1, DEEP_POCKET] = 10**16
         a.cash[0, FUND_ROW] = fund_usd * MICRO
         self.start = np.rint(start_usd / self.markets.tick_dollars).astype(np.int64)
-        self.log = EventLog("fills")
-        books = Books(self.markets.count, [max(int(t) - (1 << 19), 1) for t in self.start], [1 << 20] * 2, [0, 0])
+        self.log = EventLog(level)
+        books = Books(self.markets.count, [max(int(t) - (1 << 19), 1) for t in self.start], [1 << 20] * 2, [self_trade] * 2)
         self.floor = TradingFloor(self.markets, a, books, self.log, 1)
         self.model = mesa.Model(rng=1)
         self.model.tick, self.model.round = 0, 0  # type: ignore[attr-defined]
-        self.model.scenario = SimpleNamespace(tick_s=1.0)  # type: ignore[attr-defined]
+        self.model.setup = SimpleNamespace(tick_s=1.0)  # type: ignore[attr-defined]
         self.exchange = Exchange(self.model, 0, rules, self.floor, 0, self.start, 0.0, 75_000)
         self.exchanges = Exchanges([self.exchange], self.floor, ["USDT", "BTC"], self.start)
         self.desk = self.exchange.desks[0]
@@ -89,6 +112,23 @@ class VenueWorld:
         orders["account"], orders["op"], orders["side"] = account, LIMIT, side
         orders["price_ticks"], orders["size_lots"], orders["order"], orders["cause"] = prices, lots, NOBODY, NOBODY
         self.floor.trade(orders, self.exchanges.mark_ticks, 0)
+
+    def send(self, *messages: NDArray[Any], mark_ticks: I64 | None = None) -> I64:
+        """One batch of messages made by `message`, in this order where accounts do not differ; returns their handles."""
+        handles = self.floor.trade(
+            np.concatenate(messages), self.exchanges.mark_ticks if mark_ticks is None else mark_ticks, 0
+        )
+        self.exchanges.rebucket()
+        return handles
+
+    def message(self, account: int, op: int, side: int = 0, size_lots: int = 0, **fields: int) -> NDArray[Any]:
+        """One message of a row, on the perpetual unless `market` says otherwise."""
+        one = np.zeros(1, MESSAGE)
+        one["market"], one["order"], one["cause"] = self.perp, NOBODY, NOBODY
+        one["account"], one["op"], one["side"], one["size_lots"] = account, op, side, size_lots
+        for name, value in fields.items():
+            one[name] = value
+        return one
 
     def set_mark(self, ticks: int) -> None:
         """Put the mark somewhere without a trade."""

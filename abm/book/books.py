@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from abm.book.ladders import BookLimitError, Ladders
 from abm.book.match_kernel import QUEUES, RESTING, WAITING, match_batch, survey
-from abm.state import BUY, CLOSE, FILL, I64, NOBODY
+from abm.state import BUY, CLOSE, FILL, I64, MESSAGE, NOBODY
 
 __all__ = ["BookLimitError", "Books", "Outcome", "state_text"]
 
@@ -21,9 +21,10 @@ class Outcome(NamedTuple):
     fills: NDArray[np.void]
     """FILL[k] in the order of execution."""
     closes: NDArray[np.void]
-    """CLOSE[j] in the order of execution: everything that left, or was refused, without trading. `op` is how the order entered
-    (REPLACE while it trades as a replaced order; the message's own for a rejected message), `order` its id (for a rejected
-    cancel, replace or trigger the handle that was given)."""
+    """CLOSE[j] in the order of execution: everything that left, or was refused, without trading. `op` is how the
+    order entered (REPLACE while it trades as a replaced order; the message's own for a rejected message), `order`
+    its id (for a rejected cancel, replace or trigger the handle that was given).
+    """
     handles: I64
     """int64[n]: handle of what came to rest or to wait because of message i, else NOBODY. A later message may have
     filled it already: `Books.order` tells."""
@@ -32,9 +33,10 @@ class Outcome(NamedTuple):
 class Books:
     """Price-time-priority books of many markets over one pool of orders.
 
-    Parameters: `markets` their number (or anything with `.count`); `base_ticks` and `levels` the price range to begin with (it grows),
-    and `self_trade` a mode of `abm.state`, each one number or one a market; `capacity` the pool to begin with (it grows).
-    With `fixed_slots` new orders name a dense id below `capacity`: id = slot = handle, and an id is accepted once.
+    Parameters: `markets` their number (or anything with `.count`); `base_ticks` and `levels` the price range to
+    begin with (it grows), and `self_trade` a mode of `abm.state`, each one number or one a market; `capacity` the
+    pool to begin with (it grows). With `fixed_slots` new orders name a dense id below `capacity`: id = slot =
+    handle, and an id is accepted once.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Books:
         self._fills = np.empty(1 << 12, FILL)
         self._closes = np.empty(1 << 14, CLOSE)
         self._handles = np.empty(1 << 10, np.int64)
+        self._scratch = np.zeros(1, MESSAGE)
         self._bind()
 
     def _bind(self) -> None:
@@ -59,8 +62,8 @@ class Books:
         memory = self._memory
         self._pool = memory.pool
         self._state = (
-            *(memory.orders, memory.levels, memory.words0, memory.words1, memory.words2),
-            *(memory.queues, memory.books, memory.free, memory.pool),
+            *(memory.orders, memory.levels, memory.words, memory.ranks),
+            *(memory.queues, memory.books, memory.free, memory.pool, self._scratch),
         )
 
     @property
@@ -68,14 +71,15 @@ class Books:
         """The pool, ORDER[capacity]. Growth makes a new array: read the property again after each batch."""
         return self._memory.orders
 
-    # --- executing --------------------------------------------------------------------------------------------------------------
+    # --- executing --------------------------------------------------------------------------------
     def match(self, messages: NDArray[np.void], net_lots: I64, net_offset: I64, first_fill_seq: int = 0) -> Outcome:
         """Execute MESSAGE[n] in the order given.
 
-        `net_lots` (int64, flat) holds signed positions at `net_offset[market] + account`; it is kept current at each fill. Offset -1
-        or account NOBODY: not tracked. A `cause` of a fill by a last-price stop is `first_fill_seq` plus the index of the fill
-        that set it off. In REPLACE messages UNCHANGED (-1) keeps price or size, size 0 cancels. Raises BookLimitError, with
-        nothing changed, when the pool or the price range would pass the stated limits.
+        `net_lots` (int64, flat) holds signed positions at `net_offset[market] + account`; it is kept current at
+        each fill. Offset -1 or account NOBODY: not tracked. A `cause` of a fill by a last-price stop is
+        `first_fill_seq` plus the index of the fill that set it off. In REPLACE messages UNCHANGED (-1) keeps price
+        or size, size 0 cancels. Raises BookLimitError, with nothing changed, when the pool or the price range would
+        pass the stated limits.
         """
         n = messages.size
         memory = self._memory
@@ -109,7 +113,7 @@ class Books:
         if ids.size and not 0 <= ids.min() <= ids.max() < self._memory.orders.size:
             raise BookLimitError(f"with fixed slots ids run from 0 to {self._memory.orders.size - 1}")
 
-    # --- looking ----------------------------------------------------------------------------------------------------------------
+    # --- looking ----------------------------------------------------------------------------------
     def best(self, market: int, side: int) -> int:
         """Best price of a side in ticks; 0 = empty."""
         return int(self._memory.queues[market * QUEUES + (side < 0)]["best"])
@@ -142,7 +146,9 @@ class Books:
         return float((ticks * taken).sum() / lots) if lots > 0 and taken.sum() == lots else float("nan")
 
     def due_stops(self, market: int, mark_ticks: int) -> I64:
-        """Handles of the ON_MARK stops that this mark sets off: buys by rising stop, sells by falling, ties by entry."""
+        """Handles of the ON_MARK stops that this mark sets off: buys by rising stop, sells by falling, ties by
+        entry.
+        """
         memory, found = self._memory, []
         for side, kind in ((1, 4), (-1, 5)):
             best = int(memory.queues[market * QUEUES + kind]["best"])
@@ -193,7 +199,8 @@ class Books:
 
 
 def state_text(books: Books, market: int, prices: I64 | None = None, ids: I64 | None = None) -> str:
-    """The text behind `state_sha256`: `side,price,id,qty;` in match order, then `X<side>,<stop>,<price or 0>,<id>,<qty>;` by id.
+    """The text behind `state_sha256`: `side,price,id,qty;` in match order, then `X<side>,<stop>,<price or
+    0>,<id>,<qty>;` by id.
 
     `prices` and `ids` translate ticks and ids back for books that were run on ranks instead (replays).
     """

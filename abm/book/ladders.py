@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.book.match_kernel import BOOK, FREE, LEVEL, ORDER, QUEUE, QUEUES, RESTING, WAITING
+from abm.book.match_kernel import BOOK, FREE, LEVEL, ORDER, QUEUE, QUEUES, RANKS, RESTING, WAITING
 from abm.state import BUY, I64, LIMIT, ON_MARK, POST_ONLY, REPLACE, SELL, STOP, STOP_LIMIT
 
 LADDERS = 5
@@ -43,7 +43,7 @@ class Ladders:
         self.books["self_trade"] = _per_market(self_trade, count)
         self.orders = np.zeros(max(capacity, 1), ORDER)
         self.free = np.zeros(max(capacity, 1), np.int32)
-        self.pool = np.zeros(2, np.int64)
+        self.pool = np.zeros(3, np.int64)
         self.queues = np.zeros(count * QUEUES, QUEUE)
         spans = -(-np.maximum(_per_market(levels, count), 1) // SPAN_UNIT) * SPAN_UNIT
         if spans.max() > MAX_SPAN:
@@ -55,15 +55,15 @@ class Ladders:
         start = np.concatenate([[0], np.cumsum(span * LADDERS)])
         total = int(start[-1])
         self.levels = np.zeros(total, LEVEL)
-        self.words0 = np.zeros(total >> 6, np.uint64)
-        self.words1 = np.zeros(total >> 12, np.uint64)
-        self.words2 = np.zeros(total >> 18, np.uint64)
+        sizes = [-(-total // 64 ** (rank + 1)) for rank in range(RANKS)]
+        self.ranks = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        self.words = np.zeros(sum(sizes), np.uint64)
         self.books["base"] = base
         self.books["span"] = span
         for queue, ladder in enumerate(LADDER_OF_QUEUE):
             self.queues["shift"][queue::QUEUES] = start[:-1] + ladder * span - base
 
-    # --- growth ---------------------------------------------------------------------------------------------------------------
+    # --- growth -----------------------------------------------------------------------------------
     def make_room_for_orders(self, new: int) -> None:
         """Enlarge the pool so that `new` more orders fit; `orders` is then another array."""
         size = self.orders.size
@@ -105,7 +105,9 @@ class Ladders:
         return base, span
 
     def make_room_for_prices(self, messages: NDArray[np.void]) -> None:
-        """Move and widen ladders so that every price of the batch that may rest has its level; orders keep their slots."""
+        """Move and widen ladders so that every price of the batch that may rest has its level; orders keep their
+        slots.
+        """
         base, span = self.wanted_range(messages)
         kept = []
         for queue in range(self.count * QUEUES):
@@ -115,11 +117,11 @@ class Ladders:
         for queue, ticks, content in kept:
             index = ticks + self.queues["shift"][queue]
             self.levels[index] = content
-            for words, bits in ((self.words0, 0), (self.words1, 6), (self.words2, 12)):
-                place = index >> bits
-                np.bitwise_or.at(words, place >> 6, np.uint64(1) << (place & 63).astype(np.uint64))
+            for start in self.ranks:
+                np.bitwise_or.at(self.words, start + (index >> 6), np.uint64(1) << (index & 63).astype(np.uint64))
+                index = index >> 6
 
-    # --- looking ------------------------------------------------------------------------------------------------------------------
+    # --- looking ----------------------------------------------------------------------------------
     def ticks(self, queue: int, low: int = 0, high: int | None = None) -> I64:
         """Non-empty ticks of a queue (index market * QUEUES + kind) within low..high, rising: int64 array."""
         best = int(self.queues["best"][queue])
@@ -137,7 +139,7 @@ class Ladders:
             return np.zeros(0, np.int64)
         shift = int(self.queues["shift"][queue])
         first, last = (low + shift) >> 6, (high + shift) >> 6
-        words = self.words0[first : last + 1]
+        words = self.words[first : last + 1]
         used = np.flatnonzero(words)
         row, bit = np.nonzero(np.unpackbits(words[used].view(np.uint8), bitorder="little").reshape(-1, 64))
         ticks = ((first + used[row]) << 6) + bit - shift
@@ -168,7 +170,7 @@ class Ladders:
             mask &= used["market"] == market
         return np.flatnonzero(mask)
 
-    # --- the whole structure ------------------------------------------------------------------------------------------------------
+    # --- the whole structure ----------------------------------------------------------------------
     def check(self, fixed: bool) -> None:
         """Validate every link, sum, bit and cached value; AssertionError says which one is wrong."""
         found = []
@@ -177,17 +179,17 @@ class Ladders:
             slots = self._check_queue(queue)
             found.append(slots)
             bits[self._ticks_of(slots, queue) + self.queues["shift"][queue]] = True
-        for words in (self.words0, self.words1, self.words2):
-            packed = np.packbits(bits, bitorder="little").view(np.uint64)
-            assert np.array_equal(packed, words), "bitmap does not match the levels"
-            bits = np.pad(words != 0, (0, -words.size % 64))
-            bits = bits[: max(64, bits.size)]
+        for start in self.ranks:
+            packed = np.packbits(np.pad(bits, (0, -bits.size % 64)), bitorder="little").view(np.uint64)
+            words = self.words[start : start + packed.size]
+            assert np.array_equal(packed, words), "the bitmap does not match the levels"
+            bits = words != 0
         live = np.sort(np.concatenate(found))
         assert np.array_equal(live, self.live_slots()), "an order is in no queue, or in two"
         if not fixed:
             unused = np.sort(self.free[: int(self.pool[0])].astype(np.int64))
             everything = np.sort(np.concatenate([live, unused]))
-            assert np.array_equal(everything, np.arange(int(self.pool[1]))), "free list and orders do not make up the pool"
+            assert np.array_equal(everything, np.arange(int(self.pool[1]))), "free list and orders are not the pool"
             assert (self.orders["state"][unused] == FREE).all(), "a free slot is not free"
         for market in range(self.count):
             bid, ask, buy, sell = self.queues["best"][market * QUEUES : market * QUEUES + 4].tolist()

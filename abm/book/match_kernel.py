@@ -1,23 +1,27 @@
 """The matching kernel: a batch of messages for many markets, executed in order in one compiled call.
 
-Data structure. Each market has five *ladders* of equal span, one entry a tick: the book (bids and asks share it, they never overlap)
-and four for waiting stops (last-price buy and sell, mark-price buy and sell, which may overlap). An entry heads a doubly linked
-first-in-first-out list of order records in one pool shared by all markets. Three levels of 64-way bitmaps find the next non-empty
-entry. A *queue* is one side of one ladder (six a market) with its best tick and its number of orders, so that the check for due stops
-is one comparison. Links and heads hold slot + 1, so that fresh zero pages are empty lists.
+Data structure. Each market has five *ladders* of equal span, one entry a tick: the book (bids and asks share it,
+they never overlap) and four for waiting stops (last-price buy and sell, mark-price buy and sell, which may
+overlap). An entry heads a doubly linked first-in-first-out list of order records in one pool shared by all markets.
+Three levels of 64-way bitmaps find the next non-empty entry. A *queue* is one side of one ladder (six a market)
+with its best tick and its number of orders, so that the check for due stops is one comparison. Links and heads hold
+slot + 1, so that fresh zero pages are empty lists.
 
-Why it is one long flat function: helpers that receive arrays cost five times the speed in Numba (reference counting). The function is
-a small state machine instead, in which each structural action (unlink, look for the next level, link, report a closing) exists once.
+Why it is one long flat function: helpers that receive arrays cost five times the speed in Numba (reference
+counting). The function is a small state machine instead, in which each structural action (unlink, look for the next
+level, link, report a closing) exists once.
 
 Where the rules of the order stream are silent, this file decides:
 
-* Stops compare with the last trade price once the message, or the stop before them in the queue, has run to its end; prices that
-  were only passed through on the way do not set them off.
-* A stop that was set off keeps its slot, id and handle. What a `stop` cannot fill expires, what a `stop_limit` cannot fill rests.
-  Self-trade rules apply to it as to any taker.
-* A replace of equal price and equal quantity loses its place (only a smaller quantity keeps it). A replaced post-only order may trade.
-* A resting reduce-only order is clipped, for good, when a taker reaches it, before the self-trade rule looks at it; an order that
-  enters is clipped before it trades, a stop when it is set off. A fill-or-kill order must fill what is left after clipping.
+* Stops compare with the last trade price once the message, or the stop before them in the queue, has run to its
+  end; prices that were only passed through on the way do not set them off.
+* A stop that was set off keeps its slot, id and handle. What a `stop` cannot fill expires, what a `stop_limit`
+  cannot fill rests. Self-trade rules apply to it as to any taker.
+* A replace of equal price and equal quantity loses its place (only a smaller quantity keeps it). A replaced
+  post-only order may trade.
+* A resting reduce-only order is clipped, for good, when a taker reaches it, before the self-trade rule looks at it;
+  an order that enters is clipped before it trades, a stop when it is set off. A fill-or-kill order must fill what
+  is left after clipping.
 * `post_only` looks at prices alone: an own or a soon to be clipped order at the best price still means a lock.
 * An order belongs to the account it names, NOBODY included: cancel and replace must name the same.
 """
@@ -54,11 +58,16 @@ from abm.state import (
     TRIGGER,
 )
 
+TOUCH = 32
+"""Messages whose memory is loaded ahead together."""
+
 UNCHANGED = -1
 """Price or size of a REPLACE message that keeps what the order has."""
 
 FREE, RESTING, WAITING, RUNNING, GONE = range(5)
-"""States of a pool slot. RUNNING only inside a call; GONE only with fixed slots: an id that was used and may not come back."""
+"""States of a pool slot. RUNNING only inside a call; GONE only with fixed slots: an id that was used and may not
+come back.
+"""
 
 ORDER = np.dtype(
     [
@@ -86,33 +95,62 @@ LEVEL = np.dtype([("head", np.int32), ("tail", np.int32), ("lots", np.int64)], a
 """One tick of one ladder."""
 
 QUEUE = np.dtype([("shift", np.int64), ("best", np.int64), ("count", np.int64)], align=True)
-"""One side of one ladder: level index = tick + shift; best tick (0 = empty) in the order of execution; number of orders."""
+"""One side of one ladder: level index = tick + shift; best tick (0 = empty) in the order of execution; number of
+orders.
+"""
 
 BOOK = np.dtype([("last", np.int64), ("base", np.int64), ("span", np.int64), ("self_trade", np.int64)], align=True)
 """One market: last trade price (0 = none), lowest tick and number of ticks of its ladders, self-trade mode."""
 
+RANKS = 4
+"""Ranks of bitmap words: 64**4 levels and more than that are never needed."""
+
 QUEUES = 6
 """Queues a market: bids, asks, buy and sell stops on the last price, buy and sell stops on the mark."""
 
-_DONE, _START, _PROBE, _BEGIN, _TAKE, _REST, _SETTLE, _KEEP = range(8)
+_DONE, _START, _PROBE, _TAKE, _REST, _SETTLE = range(6)
 _TO_FREE, _TO_CHAIN, _TO_SLOT = range(3)
 
-_U1 = np.uint64(1)
-_U2 = np.uint64(2)
-_U4 = np.uint64(4)
-_U8 = np.uint64(8)
-_U16 = np.uint64(16)
-_U32 = np.uint64(32)
-_U63 = np.uint64(63)
+_U1, _U2, _U4, _U8, _U16, _U32 = (np.uint64(1 << n) for n in range(6))
 _PAIRS = np.uint64(0x5555555555555555)
 _FOURS = np.uint64(0x3333333333333333)
 _EIGHTS = np.uint64(0x0F0F0F0F0F0F0F0F)
 _COUNT = np.uint64(127)
 
 
+# --- helpers on numbers and single records (a record is a bare address: it costs no reference counting) -------------
+
+
 @scalar
-def ones(word: Any) -> Any:
-    """Number of bits set in a uint64 (by adding ever wider fields: Numba has no public instruction for it)."""
+def bit(position: Any) -> Any:
+    """A word with the bit of this level or word set."""
+    return _U1 << np.uint64(position & 63)
+
+
+@scalar
+def beyond(word: Any, position: Any, down: bool) -> Any:
+    """Only the bits of a word below (`down`) or above the bit of this position."""
+    if down:
+        return word & ((_U1 << np.uint64(position & 63)) - _U1)
+    return ((word >> np.uint64(position & 63)) >> _U1) << np.uint64(position & 63) << _U1
+
+
+@scalar
+def pick(word: Any, down: bool) -> Any:
+    """Position of the highest (`down`) or lowest bit of a word that is not zero.
+
+    The bits below the one that is looked for are set and counted, by adding ever wider fields: Numba offers no
+    instruction for it.
+    """
+    if down:
+        word = word | (word >> _U1)
+        word = word | (word >> _U2)
+        word = word | (word >> _U4)
+        word = word | (word >> _U8)
+        word = word | (word >> _U16)
+        word = (word | (word >> _U32)) >> _U1
+    else:
+        word = (word & (~word + _U1)) - _U1
     word = word - ((word >> _U1) & _PAIRS)
     word = (word & _FOURS) + ((word >> _U2) & _FOURS)
     word = (word + (word >> _U4)) & _EIGHTS
@@ -123,21 +161,127 @@ def ones(word: Any) -> Any:
 
 
 @scalar
-def lowest(word: Any) -> Any:
-    """Position of the lowest bit set; `word` must not be zero."""
-    return ones((word & (~word + _U1)) - _U1)
+def report(close: Any, who: Any, number: Any, market: Any, reason: Any, lots: Any, message: Any) -> None:
+    """Fill in a CLOSE for an order or a message."""
+    close["market"] = market
+    close["account"] = who["account"]
+    close["side"] = who["side"]
+    close["flags"] = who["flags"]
+    close["reason"] = reason
+    close["op"] = who["op"]
+    close["size_lots"] = lots
+    close["order"] = number
+    close["unit_reserve"] = who["unit_reserve"]
+    close["message"] = message
 
 
 @scalar
-def highest(word: Any) -> Any:
-    """Position of the highest bit set; `word` must not be zero."""
-    word = word | (word >> _U1)
-    word = word | (word >> _U2)
-    word = word | (word >> _U4)
-    word = word | (word >> _U8)
-    word = word | (word >> _U16)
-    word = word | (word >> _U32)
-    return ones(word) - 1
+def trade(fill: Any, taker: Any, maker: Any, market: Any, lots: Any) -> None:
+    """Fill in a FILL at the maker's price."""
+    fill["market"] = market
+    fill["taker"] = taker["account"]
+    fill["maker"] = maker["account"]
+    fill["side"] = taker["side"]
+    fill["taker_flags"] = taker["flags"]
+    fill["maker_flags"] = maker["flags"]
+    fill["reason"] = taker["reason"]
+    fill["price_ticks"] = maker["price_ticks"]
+    fill["size_lots"] = lots
+    fill["taker_order"] = taker["order"]
+    fill["maker_order"] = maker["id"]
+    fill["taker_reserve"] = taker["unit_reserve"]
+    fill["maker_reserve"] = maker["unit_reserve"]
+    fill["cause"] = taker["cause"]
+
+
+@scalar
+def put_down(order: Any, taker: Any, market: Any, state: Any, price: Any, lots: Any) -> None:
+    """Write what comes to rest or waits into its slot. A replaced order stays what it was when it entered."""
+    if taker["op"] != REPLACE:
+        order["account"] = taker["account"]
+        order["market"] = market
+        order["side"] = taker["side"]
+        order["flags"] = taker["flags"]
+        order["op"] = taker["op"]
+        order["stop_ticks"] = taker["stop_ticks"]
+        order["id"] = taker["order"]
+    order["reason"] = taker["reason"]
+    order["state"] = state
+    order["price_ticks"] = price
+    order["size_lots"] = lots
+    order["unit_reserve"] = taker["unit_reserve"]
+
+
+@scalar
+def pick_up(taker: Any, order: Any) -> None:
+    """Make an order from the pool the one that is executed."""
+    taker["account"] = order["account"]
+    taker["op"] = order["op"]
+    taker["side"] = order["side"]
+    taker["flags"] = order["flags"]
+    taker["reason"] = order["reason"]
+    taker["price_ticks"] = order["price_ticks"]
+    taker["stop_ticks"] = order["stop_ticks"]
+    taker["size_lots"] = order["size_lots"]
+    taker["order"] = order["id"]
+    taker["unit_reserve"] = order["unit_reserve"]
+
+
+@scalar
+def pick_up_replaced(taker: Any, order: Any, message: Any) -> None:
+    """Make a REPLACE message the order that it wants to have."""
+    pick_up(taker, order)
+    taker["op"] = REPLACE
+    taker["reason"] = message["reason"]
+    taker["unit_reserve"] = message["unit_reserve"]
+    taker["cause"] = message["cause"]
+    if message["price_ticks"] != UNCHANGED:
+        taker["price_ticks"] = message["price_ticks"]
+    if message["size_lots"] != UNCHANGED:
+        taker["size_lots"] = message["size_lots"]
+
+
+@scalar
+def unacceptable(message: Any, op: Any, best: Any) -> Any:
+    """Whether a new order breaks a rule by itself, or is post-only and would trade or lock at the other side's best."""
+    price = message["price_ticks"]
+    if message["size_lots"] <= 0 or price < 0 or op < 0:
+        return True
+    if price == 0 and (op == LIMIT or op == POST_ONLY or op == STOP_LIMIT):
+        return True
+    if op == POST_ONLY:
+        return best != 0 and message["side"] * (price - best) >= 0
+    return op >= STOP and message["stop_ticks"] <= 0
+
+
+@scalar
+def out_of_reach(order: Any, message: Any, op: Any) -> Any:
+    """Whether a CANCEL, REPLACE or TRIGGER may not touch this order: gone, the wrong kind, or somebody else's."""
+    state = order["state"]
+    if order["generation"] != message["order"] >> 32 or order["market"] != message["market"]:
+        return True
+    if op == TRIGGER:
+        return state != WAITING
+    if order["account"] != message["account"]:
+        return True
+    return state != RESTING and (state != WAITING or op == REPLACE)
+
+
+@scalar
+def waits(message: Any, last: Any) -> Any:
+    """Whether a new stop has to wait: it watches the mark, or the last price has not reached it."""
+    return message["flags"] & ON_MARK or last == 0 or message["side"] * (last - message["stop_ticks"]) < 0
+
+
+@scalar
+def vacate(order: Any, fixed: bool) -> None:
+    """The slot's order has left; old handles no longer fit."""
+    order["state"] = GONE if fixed else FREE
+    if not fixed:
+        order["generation"] += 1
+
+
+# --- kernels ----------------------------------------------------------------------------------------------------------
 
 
 @kernel
@@ -171,13 +315,13 @@ def match_batch(
     messages: Any,  # MESSAGE[n]
     orders: Any,  # ORDER[capacity]
     levels: Any,  # LEVEL[all ladders]
-    words0: Any,  # uint64: a bit a level
-    words1: Any,  # a bit a word of words0
-    words2: Any,  # a bit a word of words1
+    words: Any,  # uint64: a bit a level, then a bit a word of these, and so on
+    ranks: Any,  # int64[RANKS]: where each kind of word begins
     queues: Any,  # QUEUE[markets * QUEUES]
     books: Any,  # BOOK[markets]
     free: Any,  # int32[capacity]: stack of slots given back
-    pool: Any,  # int64[2]: size of that stack, first slot never used
+    pool: Any,  # int64[3]: size of that stack, first slot never used, nothing
+    scratch: Any,  # MESSAGE[1]: what is executed when it is not a message as it came
     net_lots: Any,  # int64: signed position by net_offset[market] + account
     net_offset: Any,  # int64[markets], -1 = not tracked
     fills: Any,  # FILL[bound]
@@ -186,489 +330,379 @@ def match_batch(
     first_seq: int,
     fixed: bool,  # slot = id = handle, an id is used once
 ) -> Any:
-    """Execute the batch; returns the numbers of fills and closings written. Everything must be large enough (`Books.match`)."""
+    """Execute the batch; returns the numbers of fills and closings. All arrays must be large enough (`Books.match`)."""
     n_fills = 0
     n_closes = 0
     n_free = pool[0]
     unused = pool[1]
+    touched = 0
     for i in range(messages.size):
+        # load what the next messages will need, all at once and without branches: to wait for memory each time costs more
+        for k in range(i, min(i + TOUCH, messages.size) if i % TOUCH == 0 else i):
+            message = messages[k]
+            slot = (message["order"] & 0xFFFFFFFF) * (message["op"] > STOP_LIMIT)
+            place = message["price_ticks"] + queues[message["market"] * QUEUES]["shift"]
+            touched += orders[slot * (slot < orders.size)]["next"] + levels[max(0, min(place, levels.size - 1))]["tail"]
+        for k in range(i, min(i + TOUCH, messages.size) if i % TOUCH == 0 else i):
+            message = messages[k]
+            slot = (message["order"] & 0xFFFFFFFF) * (message["op"] > STOP_LIMIT)
+            order = orders[slot * (slot < orders.size)]
+            place = order["price_ticks"] + queues[message["market"] * QUEUES]["shift"]
+            touched += levels[max(0, min(place, levels.size - 1))]["tail"]
+            touched += orders[max(0, order["prev"] - 1)]["side"] + orders[max(0, order["next"] - 1)]["side"]
+            place = message["price_ticks"] + queues[message["market"] * QUEUES]["shift"]
+            touched += orders[max(0, levels[max(0, min(place, levels.size - 1))]["tail"] - 1)]["side"]
         handles[i] = NOBODY
-        t_op = int(messages[i]["op"])
+        # the order that is being executed: first the message itself, later each stop that it sets off (in `scratch`)
+        taker = messages[i]
+        t_op = int(taker["op"])
         if t_op == REFUSED:
             continue
-        # the order that is being executed ("taker"): first the message's own, later the stops it sets off
-        market = int(messages[i]["market"])
-        t_account = int(messages[i]["account"])
-        t_side = int(messages[i]["side"])
-        t_flags = int(messages[i]["flags"])
-        t_reason = int(messages[i]["reason"])
-        t_limit = int(messages[i]["price_ticks"])
-        t_stop = int(messages[i]["stop_ticks"])
-        t_left = int(messages[i]["size_lots"])
-        t_id = int(messages[i]["order"])
-        t_reserve = int(messages[i]["unit_reserve"])
-        t_cause = int(messages[i]["cause"])
-        t_rests = t_op == LIMIT or t_op == POST_ONLY or t_op == STOP_LIMIT or t_op == REPLACE
-        t_slot = -1  # its slot in the pool, if it has one
-        t_state = RESTING  # what it becomes if it stays
-        t_mine = True  # it is what the message is about: its handle is reported
-        t_clip = 0  # lots cut off by reduce-only
+        market = int(taker["market"])
         first_queue = market * QUEUES
-        mode = books[market]["self_trade"]
+        book = books[market]
+        mode = book["self_trade"]
         offset = net_offset[market]
-        last = books[market]["last"]
+        t_side = int(taker["side"])
+        t_slot = -1  # its slot in the pool, if it has one
+        t_rests = t_op == LIMIT or t_op == POST_ONLY or t_op == STOP_LIMIT  # what it cannot trade stays
+        t_state = RESTING  # ... as this
+        t_mine = True  # it is what the message is about: its handle is reported
+        facing = queues[first_queue + (1 if t_side > 0 else 0)]
         settled = n_fills  # fills whose price the stops have seen
         chain_head = 0  # stops set off and not yet executed, slot + 1
         chain_tail = 0
-        # pending structural actions of the loop below
-        gone = -1  # slot to unlink ...
+        gone = -1  # slot that the next pass of the loop below unlinks ...
         gone_to = _TO_FREE  # ... and what becomes of it
-        seek = -1  # level from which the next non-empty one is searched ...
-        seek_down = False
-        seek_queue = -1  # ... to be the best of this queue; -1 = for the probe
-        m_close = -1  # lots to report as closed of the order in slot m_slot
-        m_slot = -1
-        m_why = 0
-        t_close = -1  # lots to report as closed of the taker
-        t_why = 0
-        probe = -1  # level that a dry run looks at
-        probe_left = 0
-        probe_seen = 0
-        probe_fills = 0
-        probe_own = False
-        # --- what the message asks for ------------------------------------------------------------------------------------
-        refused = False
-        task = _START
+        seek = -1  # level beyond which that pass looks for the next non-empty one
+        # --- what the message asks for ----------------------------------------------------------------------------
         if t_op <= STOP_LIMIT:
-            refused = t_op < 0 or t_left <= 0 or t_limit < 0 or (t_rests and t_limit == 0)
-            if fixed and orders[t_id]["state"] != FREE:
-                refused = True
-            best = queues[first_queue + (1 if t_side > 0 else 0)]["best"]
-            if t_op == POST_ONLY and best != 0 and t_side * (t_limit - best) >= 0:
-                refused = True
-            if t_op == STOP or t_op == STOP_LIMIT:
-                if t_stop <= 0:
-                    refused = True
-                if t_flags & ON_MARK or last == 0 or t_side * (last - t_stop) < 0:
-                    t_state = WAITING
-                    task = _REST
+            if unacceptable(taker, t_op, facing["best"]) or (fixed and orders[taker["order"]]["state"] != FREE):
+                report(closes[n_closes], taker, taker["order"], market, REJECTED, max(0, taker["size_lots"]), i)
+                n_closes += 1
+                continue
+            task = _START if t_op == FOK or taker["flags"] & REDUCE_ONLY else _TAKE
+            if t_op >= STOP and waits(taker, book["last"]):
+                task = _REST
+                t_state = WAITING
         else:
-            slot = t_id & 0xFFFFFFFF
-            refused = t_id < 0 or slot >= orders.size or t_op > REFUSED
+            slot = int(taker["order"]) & 0xFFFFFFFF
+            lots = int(taker["size_lots"]) if t_op == REPLACE else 0  # reported if refused
+            refused = taker["order"] < 0 or slot >= orders.size or t_op > REFUSED
             if not refused:
-                state = int(orders[slot]["state"])
-                refused = (
-                    (state != RESTING and (state != WAITING or t_op == REPLACE))
-                    or (state != WAITING and t_op == TRIGGER)
-                    or (t_op != TRIGGER and orders[slot]["account"] != t_account)
-                    or orders[slot]["generation"] != t_id >> 32
-                    or orders[slot]["market"] != market
-                )
-            if t_op != REPLACE:
-                t_left = 0  # reported if refused
-            if not refused:
-                if t_op == TRIGGER:
-                    gone = slot
-                    gone_to = _TO_CHAIN
-                    task = _SETTLE
-                elif t_op == CANCEL:
-                    gone = slot
-                    m_close = orders[slot]["size_lots"]
-                    m_why = CANCELLED
-                    task = _DONE
-                else:
-                    t_slot = slot
-                    old = int(orders[slot]["size_lots"])
-                    t_side = int(orders[slot]["side"])
-                    t_flags = int(orders[slot]["flags"])
-                    t_stop = int(orders[slot]["stop_ticks"])
-                    t_left = old if t_left == UNCHANGED else t_left
-                    t_limit = int(orders[slot]["price_ticks"]) if t_limit == UNCHANGED else t_limit
-                    refused = t_left < 0 or t_limit <= 0
-                    if t_left == 0 and not refused:
-                        gone = slot
-                        m_close = old
-                        m_why = CANCELLED
-                        task = _DONE
-                    elif t_limit == orders[slot]["price_ticks"] and t_left < old and not refused:
-                        m_close = old
-                        m_why = REPLACED
-                        task = _KEEP
-                m_slot = slot
-        if refused:
-            t_close = max(t_left, 0)
-            t_why = REJECTED
+                refused = out_of_reach(orders[slot], taker, t_op)
+            if t_op == REPLACE and not refused:
+                order = orders[slot]
+                pick_up_replaced(scratch[0], order, taker)
+                taker = scratch[0]
+                lots = int(taker["size_lots"])
+                refused = lots < 0 or taker["price_ticks"] <= 0
+            if refused:
+                report(closes[n_closes], taker, messages[i]["order"], market, REJECTED, max(0, lots), i)
+                n_closes += 1
+                continue
+            order = orders[slot]
+            gone = slot
             task = _DONE
-        opposite = first_queue + (1 if t_side > 0 else 0)
+            if t_op == TRIGGER:
+                gone_to = _TO_CHAIN
+                task = _SETTLE
+            elif t_op == CANCEL or lots == 0:
+                report(closes[n_closes], order, order["id"], market, CANCELLED, order["size_lots"], i)
+                n_closes += 1
+            elif lots < order["size_lots"] and taker["price_ticks"] == order["price_ticks"]:  # keeps its place
+                report(closes[n_closes], order, order["id"], market, REPLACED, order["size_lots"], i)
+                n_closes += 1
+                queue = queues[first_queue + (1 if order["side"] < 0 else 0)]
+                levels[order["price_ticks"] + queue["shift"]]["lots"] -= order["size_lots"] - lots
+                order["size_lots"] = lots
+                order["unit_reserve"] = taker["unit_reserve"]
+                handles[i] = messages[i]["order"]
+                continue
+            else:
+                gone = -1
+                t_slot = slot
+                t_side = int(taker["side"])
+                t_rests = True
+                facing = queues[first_queue + (1 if t_side > 0 else 0)]
+                task = _START
+        t_account = int(taker["account"])
+        t_limit = int(taker["price_ticks"])
+        t_left = int(taker["size_lots"])
         while True:
-            # --- structural actions that the last pass asked for ----------------------------------------------------------
-            if m_close >= 0:
-                closes[n_closes]["market"] = market
-                closes[n_closes]["account"] = orders[m_slot]["account"]
-                closes[n_closes]["side"] = orders[m_slot]["side"]
-                closes[n_closes]["flags"] = orders[m_slot]["flags"]
-                closes[n_closes]["reason"] = m_why
-                closes[n_closes]["op"] = orders[m_slot]["op"]
-                closes[n_closes]["size_lots"] = m_close
-                closes[n_closes]["order"] = orders[m_slot]["id"]
-                closes[n_closes]["unit_reserve"] = orders[m_slot]["unit_reserve"]
-                closes[n_closes]["message"] = i
-                n_closes += 1
-                m_close = -1
-            if t_close >= 0:
-                closes[n_closes]["market"] = market
-                closes[n_closes]["account"] = t_account
-                closes[n_closes]["side"] = t_side
-                closes[n_closes]["flags"] = t_flags
-                closes[n_closes]["reason"] = t_why
-                closes[n_closes]["op"] = t_op
-                closes[n_closes]["size_lots"] = t_close
-                closes[n_closes]["order"] = t_id
-                closes[n_closes]["unit_reserve"] = t_reserve
-                closes[n_closes]["message"] = i
-                n_closes += 1
-                t_close = -1
+            # --- structural actions that the last pass asked for --------------------------------------------------
             if gone >= 0:
-                g_side = int(orders[gone]["side"])
-                g_tick = orders[gone]["price_ticks"]
-                queue = first_queue + (1 if g_side < 0 else 0)
-                seek_down = g_side > 0
-                if orders[gone]["state"] == WAITING:
-                    g_tick = orders[gone]["stop_ticks"]
-                    queue += 4 if orders[gone]["flags"] & ON_MARK else 2
-                    seek_down = g_side < 0
-                level = g_tick + queues[queue]["shift"]
-                ahead = orders[gone]["prev"]
-                behind = orders[gone]["next"]
+                order = orders[gone]
+                which = first_queue + (1 if order["side"] < 0 else 0)
+                tick = order["price_ticks"]
+                seek_down = order["side"] > 0
+                if order["state"] == WAITING:
+                    which += 4 if order["flags"] & ON_MARK else 2
+                    tick = order["stop_ticks"]
+                    seek_down = not seek_down
+                queue = queues[which]
+                place = tick + queue["shift"]
+                level = levels[place]
+                ahead = int(order["prev"])
+                behind = int(order["next"])
+                level["lots"] -= order["size_lots"]
+                queue["count"] -= 1
                 if ahead != 0:
                     orders[ahead - 1]["next"] = behind
                 else:
-                    levels[level]["head"] = behind
+                    level["head"] = behind
                 if behind != 0:
                     orders[behind - 1]["prev"] = ahead
                 else:
-                    levels[level]["tail"] = ahead
-                levels[level]["lots"] -= orders[gone]["size_lots"]
-                queues[queue]["count"] -= 1
+                    level["tail"] = ahead
                 if ahead == 0 and behind == 0:
-                    words0[level >> 6] &= ~(_U1 << np.uint64(level & 63))
-                    if words0[level >> 6] == 0:
-                        words1[level >> 12] &= ~(_U1 << np.uint64((level >> 6) & 63))
-                        if words1[level >> 12] == 0:
-                            words2[level >> 18] &= ~(_U1 << np.uint64((level >> 12) & 63))
-                    if queues[queue]["best"] == g_tick:
-                        queues[queue]["best"] = 0
-                        if queues[queue]["count"] > 0:
-                            seek = level
-                            seek_queue = queue
+                    if queue["best"] == tick:
+                        queue["best"] = 0
+                        if queue["count"] > 0:
+                            seek = place
+                            seek_queue = which
+                    index = place
+                    for rank in range(RANKS):
+                        words[ranks[rank] + (index >> 6)] &= ~bit(index)
+                        index >>= 6
+                        if words[ranks[rank] + index] != 0:
+                            break
                 if gone_to == _TO_FREE:
-                    orders[gone]["state"] = GONE if fixed else FREE
+                    vacate(order, fixed)
                     if not fixed:
-                        orders[gone]["generation"] += 1
                         free[n_free] = gone
                         n_free += 1
                 elif gone_to == _TO_CHAIN:
-                    orders[gone]["state"] = RUNNING
-                    orders[gone]["next"] = 0
-                    orders[gone]["prev"] = n_fills if task == _SETTLE and t_op != TRIGGER else 0
+                    order["state"] = RUNNING
+                    order["next"] = 0
+                    order["prev"] = 0 if t_op == TRIGGER else n_fills  # 1 + the fill that set it off
                     if chain_tail != 0:
                         orders[chain_tail - 1]["next"] = gone + 1
                     else:
                         chain_head = gone + 1
                     chain_tail = gone + 1
                 gone = -1
-            if seek >= 0:  # the next non-empty level beyond `seek`; the caller made sure that there is one
-                index = seek
-                word = words0[index >> 6]
-                if seek_down:
-                    word = (word << np.uint64(63 - (index & 63))) << _U1
-                    if word != 0:
-                        index -= 64 - highest(word)
-                    else:
-                        index >>= 6
-                        word = (words1[index >> 6] << np.uint64(63 - (index & 63))) << _U1
-                        if word != 0:
-                            index -= 64 - highest(word)
-                        else:
-                            index >>= 6
-                            word = (words2[index >> 6] << np.uint64(63 - (index & 63))) << _U1
-                            if word != 0:
-                                index -= 64 - highest(word)
-                            else:
-                                index = (index >> 6) - 1
-                                while words2[index] == 0:
-                                    index -= 1
-                                index = (index << 6) + highest(words2[index])
-                            index = (index << 6) + highest(words1[index])
-                        index = (index << 6) + highest(words0[index])
-                else:
-                    word = (word >> np.uint64(index & 63)) >> _U1
-                    if word != 0:
-                        index += 1 + lowest(word)
-                    else:
-                        index >>= 6
-                        word = (words1[index >> 6] >> np.uint64(index & 63)) >> _U1
-                        if word != 0:
-                            index += 1 + lowest(word)
-                        else:
-                            index >>= 6
-                            word = (words2[index >> 6] >> np.uint64(index & 63)) >> _U1
-                            if word != 0:
-                                index += 1 + lowest(word)
-                            else:
-                                index = (index >> 6) + 1
-                                while words2[index] == 0:
-                                    index += 1
-                                index = (index << 6) + lowest(words2[index])
-                            index = (index << 6) + lowest(words1[index])
-                        index = (index << 6) + lowest(words0[index])
+            if seek >= 0:  # up the words until one has a bit beyond, and down again; the asker knows that there is one
+                rank = 0
+                word = beyond(words[seek >> 6], seek, seek_down)
+                while word == 0:
+                    rank += 1
+                    seek >>= 6
+                    word = beyond(words[ranks[rank] + (seek >> 6)], seek, seek_down)
+                index = ((seek >> 6) << 6) + pick(word, seek_down)
+                while rank > 0:
+                    rank -= 1
+                    index = (index << 6) + pick(words[ranks[rank] + index], seek_down)
+                seek = -1
                 if seek_queue >= 0:
                     queues[seek_queue]["best"] = index - queues[seek_queue]["shift"]
                 else:
                     probe = index
-                seek = -1
-            # --- taking -----------------------------------------------------------------------------------------------------
-            if task == _TAKE:
-                best = queues[opposite]["best"]
-                if t_left > 0 and best != 0 and (t_limit == 0 or t_side * (t_limit - best) >= 0):
-                    level = best + queues[opposite]["shift"]
-                    maker = levels[level]["head"] - 1
-                    m_account = int(orders[maker]["account"])
-                    lots = orders[maker]["size_lots"]
-                    minus = min(lots, t_left)
-                    if offset >= 0 and m_account != NOBODY and orders[maker]["flags"] & REDUCE_ONLY:
-                        room = max(0, t_side * net_lots[offset + m_account])
-                    else:
-                        room = lots
-                    if room < lots:  # clipped now, looked at again in the next pass
-                        m_slot = maker
-                        m_close = lots - room
-                        m_why = CLIPPED
-                        minus = m_close
-                    elif mode != 0 and m_account == t_account and m_account != NOBODY:
-                        if mode != CANCEL_TAKER:
-                            m_slot = maker
-                            m_close = minus if mode == DECREMENT else lots
-                            m_why = SELF_TRADED
-                        if mode != CANCEL_MAKER:
-                            t_close = minus if mode == DECREMENT else t_left
-                            t_why = SELF_TRADED
-                            t_left -= t_close
-                        minus = max(m_close, 0)
-                    else:
-                        fills[n_fills]["market"] = market
-                        fills[n_fills]["taker"] = t_account
-                        fills[n_fills]["maker"] = m_account
-                        fills[n_fills]["side"] = t_side
-                        fills[n_fills]["taker_flags"] = t_flags
-                        fills[n_fills]["maker_flags"] = orders[maker]["flags"]
-                        fills[n_fills]["reason"] = t_reason
-                        fills[n_fills]["price_ticks"] = best
-                        fills[n_fills]["size_lots"] = minus
-                        fills[n_fills]["taker_order"] = t_id
-                        fills[n_fills]["maker_order"] = orders[maker]["id"]
-                        fills[n_fills]["taker_reserve"] = t_reserve
-                        fills[n_fills]["maker_reserve"] = orders[maker]["unit_reserve"]
-                        fills[n_fills]["cause"] = t_cause
-                        n_fills += 1
-                        t_left -= minus
-                        last = best
-                        if offset >= 0:
-                            if t_account != NOBODY:
-                                net_lots[offset + t_account] += t_side * minus
-                            if m_account != NOBODY:
-                                net_lots[offset + m_account] -= t_side * minus
-                    levels[level]["lots"] -= minus
-                    orders[maker]["size_lots"] = lots - minus
-                    if lots == minus:
-                        gone = maker
-                        gone_to = _TO_FREE
-                    continue
-                if t_left > 0 and t_rests:
-                    task = _REST
-                else:
-                    if t_left > 0:
-                        t_close = t_left
-                        t_why = EXPIRED
-                    if t_slot >= 0:
-                        orders[t_slot]["state"] = GONE if fixed else FREE
-                        if not fixed:
-                            orders[t_slot]["generation"] += 1
-                            free[n_free] = t_slot
-                            n_free += 1
-                    elif fixed:
-                        orders[t_id]["state"] = GONE
-                    task = _SETTLE
-                    continue
-            # --- coming to rest, or waiting as a stop ---------------------------------------------------------------------
-            if task == _REST:
-                if t_slot < 0:
-                    if fixed:
-                        t_slot = t_id
-                    elif n_free > 0:
-                        n_free -= 1
-                        t_slot = int(free[n_free])
-                    else:
-                        t_slot = unused
-                        unused += 1
-                    orders[t_slot]["account"] = t_account
-                    orders[t_slot]["market"] = market
-                    orders[t_slot]["side"] = t_side
-                    orders[t_slot]["flags"] = t_flags
-                    orders[t_slot]["op"] = t_op
-                    orders[t_slot]["stop_ticks"] = t_stop
-                    orders[t_slot]["id"] = t_id
-                orders[t_slot]["reason"] = t_reason
-                orders[t_slot]["state"] = t_state
-                orders[t_slot]["price_ticks"] = t_limit
-                orders[t_slot]["size_lots"] = t_left
-                orders[t_slot]["unit_reserve"] = t_reserve
-                tick = t_limit
-                queue = first_queue + (1 if t_side < 0 else 0)
-                ahead_sign = t_side
-                if t_state == WAITING:
-                    tick = t_stop
-                    queue += 4 if t_flags & ON_MARK else 2
-                    ahead_sign = -t_side
-                level = tick + queues[queue]["shift"]
-                tail = int(levels[level]["tail"])
-                orders[t_slot]["prev"] = tail
-                orders[t_slot]["next"] = 0
-                levels[level]["tail"] = t_slot + 1
-                levels[level]["lots"] += t_left
-                if tail != 0:
-                    orders[tail - 1]["next"] = t_slot + 1
-                else:
-                    levels[level]["head"] = t_slot + 1
-                    words0[level >> 6] |= _U1 << np.uint64(level & 63)
-                    words1[level >> 12] |= _U1 << np.uint64((level >> 6) & 63)
-                    words2[level >> 18] |= _U1 << np.uint64((level >> 12) & 63)
-                    best = queues[queue]["best"]
-                    if best == 0 or ahead_sign * (tick - best) > 0:
-                        queues[queue]["best"] = tick
-                queues[queue]["count"] += 1
-                if t_mine:
-                    handles[i] = t_slot | np.int64(orders[t_slot]["generation"]) << 32
-                task = _SETTLE
-            # --- stops that the last price sets off; then the next of the queue -------------------------------------------------
+            if task == _DONE:
+                break
+            # --- stops that the last price sets off; then the next of their queue ---------------------------------
             if task == _SETTLE:
                 if n_fills > settled:
-                    queue = first_queue + 2
-                    best = queues[queue]["best"]
-                    if best == 0 or best > last:
-                        queue = first_queue + 3
-                        best = queues[queue]["best"]
-                        if best != 0 and best < last:
-                            best = 0
-                    if best != 0:
-                        gone = levels[best + queues[queue]["shift"]]["head"] - 1
+                    queue = queues[first_queue + 2]
+                    due = queue["best"] != 0 and queue["best"] <= book["last"]
+                    if not due:
+                        queue = queues[first_queue + 3]
+                        due = queue["best"] >= book["last"]  # an empty queue has 0
+                    if due:
+                        gone = int(levels[queue["best"] + queue["shift"]]["head"]) - 1
                         gone_to = _TO_CHAIN
                         continue
                     settled = n_fills
                 if chain_head == 0:
                     break
-                t_slot = int(chain_head - 1)
-                chain_head = int(orders[t_slot]["next"])
+                t_slot = chain_head - 1
+                order = orders[t_slot]
+                chain_head = int(order["next"])
                 if chain_head == 0:
                     chain_tail = 0
-                t_account = int(orders[t_slot]["account"])
-                t_side = int(orders[t_slot]["side"])
-                t_flags = int(orders[t_slot]["flags"])
-                t_reason = int(orders[t_slot]["reason"])
-                t_limit = int(orders[t_slot]["price_ticks"])
-                t_stop = int(orders[t_slot]["stop_ticks"])
-                t_left = int(orders[t_slot]["size_lots"])
-                t_id = int(orders[t_slot]["id"])
-                t_reserve = int(orders[t_slot]["unit_reserve"])
-                set_off_by = int(orders[t_slot]["prev"])
-                t_mine = set_off_by == 0
-                t_cause = first_seq + set_off_by - 1 if set_off_by > 0 else int(messages[i]["cause"])
-                t_op = int(orders[t_slot]["op"])
+                taker = scratch[0]
+                pick_up(taker, order)
+                t_mine = order["prev"] == 0
+                taker["cause"] = messages[i]["cause"] if t_mine else first_seq + order["prev"] - 1
+                t_op = int(taker["op"])
+                t_account = int(taker["account"])
+                t_side = int(taker["side"])
+                t_limit = int(taker["price_ticks"])
+                t_left = int(taker["size_lots"])
                 t_rests = t_op == STOP_LIMIT
                 t_state = RESTING
-                opposite = first_queue + (1 if t_side > 0 else 0)
+                facing = queues[first_queue + (1 if t_side > 0 else 0)]
                 task = _START
-            # --- before taking: reduce-only, and the dry run of fill-or-kill and of a replace that must not reach itself -------
+            # --- before taking: reduce-only; the dry run of fill-or-kill and of a replace that must not meet itself ---
             if task == _START:
                 t_clip = 0
-                if offset >= 0 and t_account != NOBODY and t_flags & REDUCE_ONLY:
+                if offset >= 0 and t_account != NOBODY and taker["flags"] & REDUCE_ONLY:
                     t_clip = max(0, t_left - max(0, -t_side * net_lots[offset + t_account]))
                     t_left -= t_clip
-                task = _BEGIN
+                probe = -1
+                probe_left = t_left
+                probe_seen = 0
+                probe_fills = n_fills
+                probe_own = False
                 if t_op == FOK or (t_op == REPLACE and (mode == CANCEL_TAKER or mode == CANCEL_BOTH)):
+                    probe = facing["best"] + facing["shift"] if facing["best"] != 0 else -1
                     task = _PROBE
-                    probe_left = t_left
-                    probe_seen = 0
-                    probe_fills = n_fills
-                    probe_own = False
-                    best = queues[opposite]["best"]
-                    probe = best + queues[opposite]["shift"] if best != 0 else -1
-            if task == _PROBE:
-                tick = probe - queues[opposite]["shift"]
-                if probe >= 0 and (t_limit == 0 or t_side * (t_limit - tick) >= 0):
+            if task == _PROBE and probe >= 0:  # one level a pass
+                if t_limit == 0 or t_side * (t_limit - probe + facing["shift"]) >= 0:
                     walk = int(levels[probe]["head"])
                     while walk != 0 and probe_left > 0 and not probe_own:
-                        maker = walk - 1
-                        walk = int(orders[maker]["next"])
+                        maker = orders[walk - 1]
+                        walk = int(maker["next"])
                         probe_seen += 1
-                        m_account = int(orders[maker]["account"])
-                        lots = int(orders[maker]["size_lots"])
+                        m_account = int(maker["account"])
                         tracked = offset >= 0 and m_account != NOBODY
-                        if tracked and orders[maker]["flags"] & REDUCE_ONLY:
+                        lots = min(int(maker["size_lots"]), probe_left)
+                        if tracked and maker["flags"] & REDUCE_ONLY:
                             lots = min(lots, max(0, t_side * net_lots[offset + m_account]))
                         if lots > 0 and mode != 0 and m_account == t_account and m_account != NOBODY:
                             probe_own = mode != CANCEL_MAKER
                             continue
-                        lots = min(lots, probe_left)
                         probe_left -= lots
-                        if offset >= 0:  # positions as they would be; undone below from notes in the free part of `fills`
-                            if t_account != NOBODY:
-                                net_lots[offset + t_account] += t_side * lots
-                            if tracked:
-                                net_lots[offset + m_account] -= t_side * lots
+                        if offset >= 0 and t_account != NOBODY:
+                            net_lots[offset + t_account] += t_side * lots
+                        if tracked:  # positions as they would be; undone below from notes in the free part of `fills`
+                            net_lots[offset + m_account] -= t_side * lots
                             fills[probe_fills]["maker"] = m_account
                             fills[probe_fills]["size_lots"] = lots
                             probe_fills += 1
-                    if probe_left > 0 and not probe_own and probe_seen < queues[opposite]["count"]:
+                    if probe_left > 0 and not probe_own and probe_seen < facing["count"]:
                         seek = probe
                         seek_queue = -1
                         seek_down = t_side < 0
                         continue
                 while probe_fills > n_fills:
                     probe_fills -= 1
-                    lots = int(fills[probe_fills]["size_lots"])
-                    m_account = int(fills[probe_fills]["maker"])
-                    if t_account != NOBODY:
-                        net_lots[offset + t_account] -= t_side * lots
-                    if m_account != NOBODY:
-                        net_lots[offset + m_account] += t_side * lots
-                task = _BEGIN
-                if probe_own if t_op == REPLACE else probe_left > 0:
-                    t_close = t_left + t_clip
-                    t_why = REJECTED
-                    task = _DONE
-                    continue
-            if task == _BEGIN:
+                    net_lots[offset + fills[probe_fills]["maker"]] += t_side * fills[probe_fills]["size_lots"]
+                if offset >= 0 and t_account != NOBODY:
+                    net_lots[offset + t_account] -= t_side * (t_left - probe_left)
+            if task == _START or task == _PROBE:
+                if probe_own if t_op == REPLACE else task == _PROBE and probe_left > 0:
+                    report(closes[n_closes], taker, messages[i]["order"], market, REJECTED, t_left + t_clip, i)
+                    n_closes += 1
+                    break
+                task = _TAKE
                 if t_op == REPLACE:
-                    t_id = int(orders[t_slot]["id"])
-                    m_slot = t_slot
-                    m_close = orders[t_slot]["size_lots"]
-                    m_why = REPLACED
+                    order = orders[t_slot]
+                    report(closes[n_closes], order, order["id"], market, REPLACED, order["size_lots"], i)
+                    n_closes += 1
                     gone = t_slot
                     gone_to = _TO_SLOT
                 if t_clip > 0:
-                    t_close = t_clip
-                    t_why = CLIPPED
-                task = _TAKE
-                continue
-            if task == _KEEP:
-                level = t_limit + queues[first_queue + (1 if t_side < 0 else 0)]["shift"]
-                levels[level]["lots"] -= orders[t_slot]["size_lots"] - t_left
-                orders[t_slot]["size_lots"] = t_left
-                orders[t_slot]["unit_reserve"] = t_reserve
-                handles[i] = messages[i]["order"]
-            break
-        books[market]["last"] = last
+                    report(closes[n_closes], taker, taker["order"], market, CLIPPED, t_clip, i)
+                    n_closes += 1
+                if gone >= 0:
+                    continue
+            # --- taking -------------------------------------------------------------------------------------------
+            if task == _TAKE:
+                while t_left > 0 and gone < 0:
+                    best = facing["best"]
+                    if best == 0 or (t_limit != 0 and t_side * (t_limit - best) < 0):
+                        break
+                    level = levels[best + facing["shift"]]
+                    slot = int(level["head"]) - 1
+                    maker = orders[slot]
+                    m_account = int(maker["account"])
+                    lots = int(maker["size_lots"])
+                    minus = min(lots, t_left)
+                    room = lots
+                    if maker["flags"] & REDUCE_ONLY and offset >= 0 and m_account != NOBODY:
+                        room = min(lots, max(0, t_side * net_lots[offset + m_account]))
+                    if room < lots:  # clipped now, looked at again in the next round
+                        minus = lots - room
+                        report(closes[n_closes], maker, maker["id"], market, CLIPPED, minus, i)
+                        n_closes += 1
+                    elif mode != 0 and m_account == t_account and m_account != NOBODY:
+                        t_minus = minus if mode == DECREMENT else t_left if mode != CANCEL_MAKER else 0
+                        minus = minus if mode == DECREMENT else lots if mode != CANCEL_TAKER else 0
+                        if minus > 0:
+                            report(closes[n_closes], maker, maker["id"], market, SELF_TRADED, minus, i)
+                            n_closes += 1
+                        if t_minus > 0:
+                            report(closes[n_closes], taker, taker["order"], market, SELF_TRADED, t_minus, i)
+                            n_closes += 1
+                        t_left -= t_minus
+                    else:
+                        trade(fills[n_fills], taker, maker, market, minus)
+                        n_fills += 1
+                        t_left -= minus
+                        book["last"] = best
+                        if offset >= 0 and t_account != NOBODY:
+                            net_lots[offset + t_account] += t_side * minus
+                        if offset >= 0 and m_account != NOBODY:
+                            net_lots[offset + m_account] -= t_side * minus
+                    level["lots"] -= minus
+                    maker["size_lots"] = lots - minus
+                    if lots == minus:
+                        gone = slot
+                        gone_to = _TO_FREE
+                if gone >= 0:
+                    continue
+                if t_left == 0 or not t_rests:
+                    if t_left > 0:
+                        report(closes[n_closes], taker, taker["order"], market, EXPIRED, t_left, i)
+                        n_closes += 1
+                    if fixed:
+                        vacate(orders[taker["order"]], fixed)
+                    elif t_slot >= 0:
+                        vacate(orders[t_slot], fixed)
+                        free[n_free] = t_slot
+                        n_free += 1
+                    if n_fills == settled and chain_head == 0:
+                        break
+                    task = _SETTLE
+                    continue
+            # --- coming to rest, or waiting as a stop -------------------------------------------------------------
+            if t_slot < 0:
+                if fixed:
+                    t_slot = int(taker["order"])
+                elif n_free > 0:
+                    n_free -= 1
+                    t_slot = int(free[n_free])
+                else:
+                    t_slot = int(unused)
+                    unused += 1
+            order = orders[t_slot]
+            put_down(order, taker, market, t_state, t_limit, t_left)
+            which = first_queue + (1 if t_side < 0 else 0)
+            tick = t_limit
+            if t_state == WAITING:
+                which += 4 if taker["flags"] & ON_MARK else 2
+                tick = int(taker["stop_ticks"])
+            queue = queues[which]
+            place = tick + queue["shift"]
+            level = levels[place]
+            tail = int(level["tail"])
+            order["prev"] = tail
+            order["next"] = 0
+            level["tail"] = t_slot + 1
+            level["lots"] += t_left
+            queue["count"] += 1
+            if tail != 0:
+                orders[tail - 1]["next"] = t_slot + 1
+            else:
+                level["head"] = t_slot + 1
+                index = place
+                for rank in range(RANKS):
+                    word = words[ranks[rank] + (index >> 6)]
+                    words[ranks[rank] + (index >> 6)] = word | bit(index)
+                    if word != 0:
+                        break
+                    index >>= 6
+                best = queue["best"]
+                ahead = tick - best if t_state == WAITING else best - tick
+                if best == 0 or t_side * ahead < 0:
+                    queue["best"] = tick
+            if t_mine:
+                handles[i] = t_slot | np.int64(order["generation"]) << 32
+            if n_fills == settled and chain_head == 0:
+                break
+            task = _SETTLE
     pool[0] = n_free
     pool[1] = unused
+    pool[2] = touched
     return n_fills, n_closes

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from abm.book.match_kernel import UNCHANGED
 from abm.compiled import kernel
 from abm.state import (
     CANCEL,
@@ -26,7 +27,7 @@ from abm.state import (
     STOP,
     TRIGGER,
 )
-from abm.units import at_rate_ceil
+from abm.units import MAX_LOTS, at_rate_ceil
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -95,6 +96,13 @@ def admit(
             flags = orders[slot_number]["flags"]
             messages[i]["side"] = side
             messages[i]["flags"] = flags
+            # what a replace leaves unchanged is what the order has now: only a known quantity can be covered
+            if price == UNCHANGED:
+                price = orders[slot_number]["price_ticks"]
+                messages[i]["price_ticks"] = price
+            if size == UNCHANGED:
+                size = np.int64(orders[slot_number]["size_lots"])
+                messages[i]["size_lots"] = size
         elif messages[i]["order"] == NOBODY:
             messages[i]["order"] = next_id
             next_id += 1
@@ -111,8 +119,13 @@ def admit(
             if price <= 0 or side * (price - bound) > 0:
                 price = max(bound, 1)
                 messages[i]["price_ticks"] = price
-        if flags & REDUCE_ONLY or size <= 0 or price <= 0:
+        if size <= 0 or (flags & REDUCE_ONLY and market_kind[m] == PERPETUAL and size <= MAX_LOTS):
             continue  # nothing to cover, or the book will reject it
+        if price <= 0 or size > MAX_LOTS or flags & REDUCE_ONLY:
+            # no order, more than can be multiplied, or reduce-only where there is no position to reduce
+            messages[i]["op"] = REFUSED
+            refused += 1
+            continue
         settle = market_settle[m]
         covered = False
         need = 0

@@ -10,21 +10,24 @@ import numpy as np
 
 from abm.clearing.audit_kernel import audit_sums
 from abm.clearing.trading import TradingFloor
-from abm.state import FORCED, NOBODY, PERPETUAL, REDUCE_ONLY
+from abm.state import FORCED, I64, NOBODY, PERPETUAL, REDUCE_ONLY
 
 
 class AuditError(RuntimeError):
     """An invariant of the ledger or of the books does not hold."""
 
 
-def audit_money(floor: TradingFloor, assets: list[str]) -> None:
-    """Per venue and asset: cash + margin - entry cost sums to zero; positions sum to zero; no reserve is negative."""
+def audit_money(floor: TradingFloor, assets: list[str]) -> I64:
+    """Per venue and asset: cash + margin - entry cost sums to zero; positions sum to zero; no reserve is negative.
+
+    Returns the lots held long, (venues, slots): the open interest, which the same pass counts.
+    """
     markets, accounts = floor.markets, floor.accounts
     venues, slots = floor.perp_of_slot.shape
     settle = np.zeros((venues, slots), np.int32)
     known = floor.perp_of_slot != NOBODY
     settle[known] = markets.settle[floor.perp_of_slot[known]]
-    money, lots, lowest = audit_sums(
+    money, lots, longs, lowest = audit_sums(
         accounts.venue, venues, accounts.cash, accounts.reserved, accounts.margin, accounts.position, accounts.entry_cost, settle
     )
     problems = []
@@ -38,6 +41,8 @@ def audit_money(floor: TradingFloor, assets: list[str]) -> None:
         problems.append(f"account {row}: reserved {assets[asset]} is {lowest} units, below zero")
     if problems:
         raise AuditError("; ".join(problems))
+    open_interest: I64 = longs
+    return open_interest
 
 
 def audit_structure(floor: TradingFloor) -> None:

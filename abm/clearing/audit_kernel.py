@@ -1,4 +1,4 @@
-"""The sums that must be zero after every tick, in one pass over the accounts."""
+"""The sums that must be zero after every tick, column by column so that memory is read in order."""
 
 from __future__ import annotations
 
@@ -20,23 +20,29 @@ def audit_sums(
     position: I64,
     entry_cost: I64,
     settle_of_slot: NDArray[np.int32],
-) -> tuple[I64, I64, int]:
-    """Residues per venue: (V, A) of cash + margin - entry cost, (V, K) of positions, and the smallest reserve of any row.
+) -> tuple[I64, I64, I64, int]:
+    """Residues per venue: (V, A) of cash + margin - entry cost, (V, K) of positions; then (V, K) lots held long, and the
+    smallest reserve of any row.
 
     `settle_of_slot` (V, K) says which asset a slot settles in. The sums wrap around like all int64 sums; a residue of zero
     is exact because every term fits int64 many times over.
     """
-    assets = cash.shape[0]
-    slots = position.shape[0]
-    money = np.zeros((venues, assets), np.int64)
-    lots = np.zeros((venues, slots), np.int64)
+    rows = venue.size
+    money = np.zeros((venues, cash.shape[0]), np.int64)
+    lots = np.zeros((venues, position.shape[0]), np.int64)
+    longs = np.zeros((venues, position.shape[0]), np.int64)
     lowest = np.int64(0)
-    for row in range(venue.size):
-        v = venue[row]
-        for a in range(assets):
-            money[v, a] += cash[a, row]
+    for a in range(cash.shape[0]):
+        for row in range(rows):
+            money[venue[row], a] += cash[a, row]
+        for row in range(rows):
             lowest = min(lowest, reserved[a, row])
-        for k in range(slots):
+    for k in range(position.shape[0]):
+        for row in range(rows):
+            v = venue[row]
             money[v, settle_of_slot[v, k]] += margin[k, row] - entry_cost[k, row]
+        for row in range(rows):
+            v = venue[row]
             lots[v, k] += position[k, row]
-    return money, lots, lowest
+            longs[v, k] += max(position[k, row], 0)
+    return money, lots, longs, lowest

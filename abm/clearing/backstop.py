@@ -120,7 +120,7 @@ class Backstop:
         rows, sizes = winners.rows[chosen], taken[chosen]
         # cumulative rounding: the parts add up to the exact whole
         edges = [value * int(done) // abs(lots) for done in np.concatenate([[0], np.cumsum(sizes)])]
-        parts = np.diff(np.array(edges, np.int64))
+        parts: I64 = np.diff(np.array(edges, np.int64))
         n = chosen.size
         engine.floor.pass_positions(
             DELEVERAGE, engine.market, np.full(n, row), rows, side * sizes, parts, np.full(n, one.cause[0])

@@ -1,1 +1,1 @@
-"""Pictures of a run and of comparisons. Colours, type and panel headers live in `style` and `sheet`; the page uses them too."""
+"""Pictures of a run and of comparisons; colours and type live in `style`, panel headers in `sheet`."""

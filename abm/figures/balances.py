@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from abm.figures.frame import Frame
 from abm.figures.panels import BILLION, MILLION, numbers, say, signed_percent
 from abm.figures.sheet import Key, Sheet, few_ticks
-from abm.figures.style import short_number, tint, with_commas
+from abm.figures.style import round_number, short_number, tint, with_commas
 from abm.figures.timeaxis import set_time_axis, thin
 
 
@@ -31,11 +32,14 @@ def draw_fund(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axes
     known = np.flatnonzero(np.isfinite(fund))
     largest = float(np.nanmax(np.abs(fund))) if len(known) else 0.0
     scale, unit = (BILLION, "$ billion") if largest >= 0.2 * BILLION else (MILLION, "$ million")
-    keys = [Key("area", tint(colours.fund, colours.paper, 0.16), "fund at the mark", edge=colours.fund)] + ([Key("rug", colours.adl, "ADL")] if len(hit) else [])
+    keys = [Key("area", tint(colours.fund, colours.paper, 0.16), "fund at the mark", edge=colours.fund)] + (
+        [Key("rug", colours.adl, "ADL")] if len(hit) else []
+    )
     note = "Model: no fund was recorded."
     if len(known):
         first, last, least = float(fund[known[0]]), float(fund[known[-1]]), float(np.nanmin(fund))
-        note = f"Model: {short_number(first / MILLION)} $M at the opening, least {short_number(least / MILLION)}, end {short_number(last / MILLION)}; {bad_debt_words(frame)}."
+        start, lowest, end = (short_number(value / MILLION) for value in (first, least, last))
+        note = f"Model: {start} $M at the opening, least {lowest}, end {end}; {bad_debt_words(frame)}."
     if len(hit):
         counted = np.nan_to_num(frame.column("adl_accounts")).sum()
         accounts = f" from {with_commas(counted)} accounts" if counted else ""
@@ -69,14 +73,16 @@ def has_treasury(frame: Frame) -> bool:
 
 
 def draw_treasury(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axes:
-    """Loan to value above, coins held below, as steps; squares where a covenant made it sell. Returns the lower axes."""
+    """Loan to value above, coins held below (the axes returned), as steps; squares where a covenant made it sell."""
     colours, clock = sheet.colours, frame.clock
     ltv, coins = 100.0 * frame.column("treasury_ltv"), frame.column("treasury_btc")
     held = coins[np.isfinite(coins)]
     words = ["Model:"]
     if np.isfinite(ltv).any():
         i = int(np.nanargmax(ltv))
-        words.append(f"highest loan to value {ltv[i]:.0f} % at {clock.label(float(frame.x[i]) - clock.tick_s, seconds=True)}.")
+        words.append(
+            f"highest loan to value {ltv[i]:.0f} % at {clock.label(float(frame.x[i]) - clock.tick_s, seconds=True)}."
+        )
     else:
         words.append("no debt.")
     sold = float(held[0] - held[-1]) if len(held) else 0.0
@@ -87,7 +93,9 @@ def draw_treasury(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> 
     keys = [Key("line", colours.treasury, "loan to value, coins")]
     if len(frame.covenants):
         keys.append(Key("square", colours.treasury, "covenant sale"))
-    sheet.header(letter, "Treasuries", "loan to value in % (above); coins in thousand BTC (below)", " ".join(words), keys)
+    sheet.header(
+        letter, "Treasuries", "loan to value in % (above); coins in thousand BTC (below)", " ".join(words), keys
+    )
     half = (height_in - 0.10) / 2.0
     upper, lower = sheet.axes(half), sheet.axes(half, sheet.down_in + half + 0.10)
     sheet.down_in += height_in
@@ -105,10 +113,21 @@ def draw_treasury(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> 
         air = max(0.2 * (high - low), 0.05 * abs(high), 1e-6)
         axes.set_ylim(low - air, high + air)
         numbers(axes)
-        few_ticks(axes, 2)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 2.5, 5, 10], prune="both"))
+        if high - low <= 1e-9 * abs(high):
+            axes.set_yticks([high], [round_number(high)])
         if len(frame.covenants):
             at = np.interp(frame.covenants, frame.x[known], values[known] / scale)
-            axes.plot(frame.covenants, at, "s", color=colours.treasury, markersize=4.0, markeredgecolor=colours.paper, markeredgewidth=0.5, zorder=4)
+            axes.plot(
+                frame.covenants,
+                at,
+                "s",
+                color=colours.treasury,
+                markersize=4.0,
+                markeredgecolor=colours.paper,
+                markeredgewidth=0.5,
+                zorder=4,
+            )
     upper.spines["bottom"].set_visible(False)
     upper.tick_params(axis="x", length=0)
     return lower

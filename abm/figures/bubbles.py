@@ -1,4 +1,4 @@
-"""Liquidation bubbles: area in proportion to the forced notional of a short bin; longs hang under the price, shorts sit on it."""
+"""Liquidation bubbles: area = forced notional of a short bin; longs hang under the price, shorts sit on it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Bubbles:
 
 
 def bubbles_of(frame: Frame) -> Bubbles:
-    """Sum the forced notional per side and bin of 10 s (1 s in a run under two minutes, a minute in a run over four hours)."""
+    """Sum the forced notional per side and bin: 10 s, or 1 s in runs under 2 minutes, 60 s in runs over 4 hours."""
     length = frame.clock.length_s
     bin_s = 1 if length < 120 else 10 if length <= 14_400 else 60
     bin_s = max(bin_s, int(np.ceil(frame.clock.tick_s)))
@@ -48,7 +48,10 @@ def bubbles_of(frame: Frame) -> Bubbles:
     price = frame.column("perp_usd")
     falling = edge(number, price, count, last=True) < edge(number, price, count, last=False)
     parts = []
-    for side, name, column in ((-1.0, "liquidated_long_usd", "perp_low_usd"), (1.0, "liquidated_short_usd", "perp_high_usd")):
+    for side, name, column in (
+        (-1.0, "liquidated_long_usd", "perp_low_usd"),
+        (1.0, "liquidated_short_usd", "perp_high_usd"),
+    ):
         usd = total(number, frame.column(name), count)
         border = extreme(number, frame.column(column), count, highest=side > 0)
         fallback = extreme(number, price, count, highest=side > 0)
@@ -56,7 +59,8 @@ def bubbles_of(frame: Frame) -> Bubbles:
         hit = (usd > 0) & np.isfinite(border)
         middle = opens[hit] + bin_s / 2.0
         parts.append((middle, border[hit], usd[hit], np.full(int(hit.sum()), side), falling[hit].astype(np.float64)))
-    return Bubbles(*(np.concatenate(column) for column in zip(*parts, strict=True)), bin_s=bin_s)
+    x, border, usd, sides, fell = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Bubbles(x, border, usd, sides, fell, bin_s)
 
 
 def diameters_pt(bubbles: Bubbles, height_pt: float) -> Floats:
@@ -80,10 +84,10 @@ def limits_with_room(bubbles: Bubbles, low: float, high: float, height_px: float
 
 
 def draw_bubbles(axes: Axes, bubbles: Bubbles, colours: Palette) -> list[tuple[float, float, float]]:
-    """Draw bubbles and the rug of the small bins on axes whose limits are final; (x, y, radius) in pixels of each bubble."""
+    """Draw bubbles and the rug of small bins on axes with final limits; (x, y, radius) of each bubble in pixels."""
     if not len(bubbles.usd):
         return []
-    dots = axes.figure.dpi  # type: ignore[union-attr]
+    dots = axes.figure.dpi
     height_px = axes.get_window_extent().height
     radius_px = diameters_pt(bubbles, height_px / dots * POINTS) * dots / POINTS / 2.0
     place = axes.transData.transform(np.column_stack([bubbles.x, bubbles.extreme_usd]))
@@ -96,8 +100,13 @@ def draw_bubbles(axes: Axes, bubbles: Bubbles, colours: Palette) -> list[tuple[f
     order = order[big[order]]
     edges = [to_rgba(colours.long if side < 0 else colours.short) for side in bubbles.side[order]]
     axes.scatter(
-        data[order, 0], data[order, 1], s=(2.0 * radius_px[order] * POINTS / dots) ** 2, linewidth=0.5, zorder=3.0,
-        facecolor=[(*edge[:3], ALPHA) for edge in edges], edgecolor=edges,
+        data[order, 0],
+        data[order, 1],
+        s=(2.0 * radius_px[order] * POINTS / dots) ** 2,
+        linewidth=0.5,
+        zorder=3.0,
+        facecolor=[(*edge[:3], ALPHA) for edge in edges],
+        edgecolor=edges,
     )
     drawn = [(float(place[i, 0]), float(place[i, 1]), float(radius_px[i])) for i in order]
     foot = blended_transform_factory(axes.transData, axes.transAxes)
@@ -105,8 +114,14 @@ def draw_bubbles(axes: Axes, bubbles: Bubbles, colours: Palette) -> list[tuple[f
         small = ~big & (bubbles.side == side)
         if small.any():
             axes.plot(
-                bubbles.x[small], np.full(int(small.sum()), height), "|", color=colour, markersize=4.5,
-                markeredgewidth=0.7, transform=foot, zorder=2.5,
+                bubbles.x[small],
+                np.full(int(small.sum()), height),
+                "|",
+                color=colour,
+                markersize=4.5,
+                markeredgewidth=0.7,
+                transform=foot,
+                zorder=2.5,
             )
     return drawn
 
@@ -122,8 +137,8 @@ def key_sizes(largest_usd: float) -> list[float]:
 
 
 def draw_key(axes: Axes, bubbles: Bubbles, colours: Palette, corner_px: tuple[float, float]) -> None:
-    """Nested circles of known size with the foot of the largest at `corner_px` (left, bottom), in pixels of the figure."""
-    dots = axes.figure.dpi  # type: ignore[union-attr]
+    """Nested circles of known size, their lower left corner at `corner_px` (pixels of the figure)."""
+    dots = axes.figure.dpi
     height_px = axes.get_window_extent().height
     inverse = axes.transData.inverted()
     sizes = key_sizes(bubbles.largest_usd)
@@ -134,7 +149,9 @@ def draw_key(axes: Axes, bubbles: Bubbles, colours: Palette, corner_px: tuple[fl
     for usd in sizes:
         size = scale * np.sqrt(usd)
         x, y = inverse.transform((centre, corner_px[1] + size / 2.0))
-        axes.scatter(x, y, s=(size / dots * POINTS) ** 2, facecolor="none", edgecolor=colours.note, linewidth=0.7, zorder=4)
+        axes.scatter(
+            x, y, s=(size / dots * POINTS) ** 2, facecolor="none", edgecolor=colours.note, linewidth=0.7, zorder=4
+        )
         top_y = min(corner_px[1] + size * (0.86 if usd == sizes[0] else 1.0), label_y - 0.155 * dots)
         label_y = top_y
         tx, ty = inverse.transform((corner_px[0] + across + 0.06 * dots, top_y))
@@ -144,7 +161,7 @@ def draw_key(axes: Axes, bubbles: Bubbles, colours: Palette, corner_px: tuple[fl
 
 def key_box_px(axes: Axes, bubbles: Bubbles) -> tuple[float, float]:
     """Width and height of the key in pixels."""
-    dots = axes.figure.dpi  # type: ignore[union-attr]
+    dots = axes.figure.dpi
     height_px = axes.get_window_extent().height
     sizes = key_sizes(bubbles.largest_usd)
     across = height_px * LARGEST_SHARE * np.sqrt(sizes[0] / bubbles.largest_usd)

@@ -24,7 +24,10 @@ ROW_IN, AXIS_IN, GAP_IN, FOOT_IN = 0.36, 0.26, 0.14, 0.22
 LEAST_SHARE, MOST_SHARE = 10.0, 90.0
 KEYS = ("seed", "variant")
 BAND_IN = 1.25
-UNITS = {"percent": "%", "usd": "$", "btc": "BTC", "bp": "bp", "s": "s", "min": "min", "minutes": "min", "ratio": "ratio"}
+CHANGE_PT = 136.0
+"""Distance of the paired change from the axes, in points: right of median and band."""
+UNITS = {"percent": "%", "usd": "$", "btc": "BTC", "bp": "bp", "s": "s", "min": "min", "minutes": "min"}
+SCALES = ((1e9, "billion"), (1e6, "million"), (1e3, "thousand"))
 
 
 def words_of(measure: str, labels: Mapping[str, tuple[str, str]] | None) -> tuple[str, str]:
@@ -33,8 +36,17 @@ def words_of(measure: str, labels: Mapping[str, tuple[str, str]] | None) -> tupl
         return labels[measure]
     head, _, tail = measure.rpartition("_")
     unit = UNITS.get(tail, "")
-    name = (head if unit and unit != "ratio" and head else measure).replace("_", " ").strip()
+    name = (head if unit and head else measure).replace("_", " ").strip()
     return name[:1].upper() + name[1:], unit
+
+
+def scaled(values: Floats, unit: str) -> tuple[float, str]:
+    """Divisor and unit for dollars and coins too large to read: $ becomes "$ million", BTC "thousand BTC"."""
+    largest = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
+    for scale, word in SCALES if unit in ("$", "BTC") else ():
+        if largest >= (20.0 if scale == 1e3 else 1.0) * scale:
+            return scale, f"{unit} {word}" if unit == "$" and word != "thousand" else f"{word} {unit}"
+    return 1.0, unit
 
 
 def spread(values: Floats) -> tuple[float, float, float]:
@@ -77,9 +89,10 @@ def draw_compare(
 ) -> Path:
     """Paired dots per seed, one panel a measure; the path written.
 
-    `pairs`: one row per seed and variant, columns `seed`, `variant` and numeric measures; the variants keep the order in which
-    they first appear, the first is the one the others are set against. `labels`: measure -> (title, unit). `note`: a line under
-    the title. `path` ends in .png or .pdf. Raises ValueError when `seed` or `variant` is missing or a pair is there twice.
+    `pairs`: one row per seed and variant, columns `seed`, `variant` and numeric measures; the variants keep the order
+    in which they first appear, the first is the one the others are set against. `labels`: measure -> (title, unit).
+    `note`: a line under the title. `path` ends in .png or .pdf. Raises ValueError when `seed` or `variant` is missing
+    or a seed is there twice for a variant.
     """
     missing = [name for name in KEYS if name not in pairs.columns]
     if missing:
@@ -97,12 +110,14 @@ def compare_sheet(
     variants = [str(name) for name in pd.unique(pairs["variant"])]
     measures = measures_of(pairs)
     seeds = pairs["seed"].nunique()
-    lines = [f"{seeds_words(seeds)}, the same in every row; dots = seeds, lines join a seed, bar = median, band = 10–90 %"]
+    lines = [
+        f"{seeds_words(seeds)}, the same in every row; dots = seeds, lines join a seed, bar = median, band = 10–90 %"
+    ]
     lines += [note] if note else []
     panel_in = max(ROW_IN * len(variants), 0.6)
     each = HEADER_IN + panel_in + AXIS_IN + GAP_IN
     height = title_height(len(lines)) + each * max(len(measures), 1) + FOOT_IN
-    sheet = Sheet(WIDTH_IN, height, colours, right_in=2.05)
+    sheet = Sheet(WIDTH_IN, height, colours, right_in=2.05 if len(variants) <= 2 else 3.35)
     sheet.title(title, lines)
     longest = max((sheet.width_of_words(name) for name in variants), default=0.0)
     sheet.left_in = min(max(0.62, 0.27 + longest + 0.14), 3.6)
@@ -111,7 +126,9 @@ def compare_sheet(
         return sheet
     for number, measure in enumerate(measures):
         sheet.down_in += GAP_IN
-        table = pairs.assign(variant=pairs["variant"].astype(str)).pivot(index="seed", columns="variant", values=measure)
+        table = pairs.assign(variant=pairs["variant"].astype(str)).pivot(
+            index="seed", columns="variant", values=measure
+        )
         values = table[variants].to_numpy(np.float64, na_value=np.nan)
         draw_pairs(sheet, chr(ord("a") + number % 26), words_of(measure, labels), values, variants, panel_in)
         sheet.down_in += AXIS_IN
@@ -123,8 +140,14 @@ def draw_pairs(
 ) -> Axes:
     """One measure: a row per variant. `values` is float64[seeds, variants]."""
     colours, count = sheet.colours, len(variants)
+    scale, unit = scaled(values, words[1])
+    values = values / scale
+    changes = [change_words(values[:, place] - values[:, 0], unit if count == 2 else "") for place in range(1, count)]
+    note = f"Median change of a seed against {variants[0]}: " + (
+        "at the right, after median and band." if count > 2 else "".join(changes)
+    )
     inner, sheet.left_in = sheet.left_in, 0.62
-    sheet.header(letter, *words, change_words(values, variants, words[1]))
+    sheet.header(letter, words[0], unit, note if count > 1 else "One variant; nothing to set it against.")
     sheet.left_in = inner
     axes = sheet.axes(panel_in)
     sheet.down_in += panel_in
@@ -137,25 +160,41 @@ def draw_pairs(
         axes.set_xticks([])
         axes.text(0.5, 0.5, "not available", transform=axes.transAxes, ha="center", va="center", color=colours.note)
         return axes
-    line = tint(colours.note, colours.paper, 0.45)
+    line = tint(colours.note, colours.paper, 0.45 if count == 2 else 0.25)
     for one in values:
         axes.plot(one, rows, color=line, linewidth=0.7, zorder=2)
-    last = axes.get_yaxis_transform()
     for place in range(count):
-        low, middle, high = spread(values[:, place])
-        row, ink = rows[place], colours.note if place == 0 else colours.perp
-        if np.isfinite(values[:, place]).sum() > 1:
-            axes.add_patch(Rectangle((low, row - 0.24), high - low, 0.48, facecolor=colours.axis, alpha=0.55, linewidth=0, zorder=1))
-        axes.plot(values[:, place], np.full(len(values), row), "o", markersize=4.4, color=ink, alpha=0.75, markeredgewidth=0, zorder=3, clip_on=False)
-        axes.plot([middle, middle], [row - 0.32, row + 0.32], color=ink, linewidth=2.2, zorder=4)
-        said = f"{short_number(middle)}  ({short_number(low)} to {short_number(high)})" if np.isfinite(middle) else "not available"
-        axes.annotate(said, (1.0, row), (10, 0), xycoords=last, textcoords="offset points", va="center", fontsize=BODY_PT, annotation_clip=False)
+        draw_row(axes, values[:, place], float(rows[place]), colours.note if place == 0 else colours.perp, colours)
+        if count > 2 and place > 0:
+            beside(axes, changes[place - 1], float(rows[place]), CHANGE_PT, colours.note)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 2.5, 5, 10]))
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     air = 0.04 * (high - low) or max(abs(high) * 0.05, 0.5)
     axes.set_xlim(low - air, high + air)
     number_along(axes)
     return axes
+
+
+def draw_row(axes: Axes, values: Floats, row: float, ink: str, colours: Palette) -> None:
+    """Dots, median bar, 10-90 % band and numbers of one variant. `values` is float64[seeds]."""
+    low, middle, high = spread(values)
+    if not np.isfinite(middle):
+        beside(axes, "not available", row, 10.0, colours.note)
+        return
+    if np.isfinite(values).sum() > 1:
+        place = ((low, row - 0.24), high - low, 0.48)
+        axes.add_patch(Rectangle(*place, facecolor=colours.axis, alpha=0.55, linewidth=0, zorder=1))
+    look: dict[str, Any] = {"markersize": 4.4, "alpha": 0.75, "markeredgewidth": 0, "zorder": 3, "clip_on": False}
+    axes.plot(values, np.full(len(values), row), "o", color=ink, **look)
+    axes.plot([middle, middle], [row - 0.32, row + 0.32], color=ink, linewidth=2.2, zorder=4)
+    beside(axes, f"{short_number(middle)}  ({short_number(low)} to {short_number(high)})", row, 10.0, colours.text)
+
+
+def beside(axes: Axes, words: str, row: float, right_pt: float, colour: str) -> None:
+    """Words right of the axes, level with a row."""
+    look: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+    look |= {"va": "center", "fontsize": BODY_PT, "color": colour, "annotation_clip": False}
+    axes.annotate(words, (1.0, row), (right_pt, 0.0), **look)
 
 
 def number_along(axes: Axes) -> None:
@@ -173,18 +212,18 @@ def shortened(sheet: Sheet, words: str, room_in: float) -> str:
     return words
 
 
-def change_words(values: Floats, variants: Sequence[str], unit: str) -> str:
-    """The grey line: median of the paired change of each variant against the first and in how many seeds it is a fall."""
-    parts = []
-    for place in range(1, len(variants)):
-        change = values[:, place] - values[:, 0]
-        change = change[np.isfinite(change)]
-        if len(change):
-            middle = float(np.median(change))
-            sign = "+" if middle > 0 else ""
-            points = "points" if unit == "%" else unit
-            parts.append(f"{variants[place]} {sign}{short_number(middle)} {points}".rstrip() + f" (lower in {int((change < 0).sum())} of {len(change)})")
-    return f"Median change against {variants[0]}: {'; '.join(parts)}." if parts else "Each seed alone; nothing to set it against."
+def change_words(change: Floats, unit: str) -> str:
+    """Median of a paired change and in how many seeds it has that direction. `change` is float64[seeds]."""
+    known = change[np.isfinite(change)]
+    if not len(known):
+        return "no pair"
+    middle = float(np.median(known))
+    higher, lower = int((known > 0).sum()), int((known < 0).sum())
+    side = f"higher in {higher}" if higher >= lower else f"lower in {lower}"
+    return (
+        f"{'+' if middle > 0 else ''}{short_number(middle)} {'points' if unit == '%' else unit}".rstrip()
+        + f", {side} of {len(known)}"
+    )
 
 
 # --- bands over time --------------------------------------------------------------------------------------------------
@@ -199,8 +238,8 @@ def draw_bands(
 ) -> Path:
     """Median and 10-90 % band over seeds along time, one panel a measure; the path written.
 
-    `series`: columns `time` (UTC timestamps) or `x` (any number), `seed`, optionally `variant`, and numeric measures, one row
-    per instant, seed and variant. `real`: the same first column and some of the measures; drawn as open rings.
+    `series`: columns `time` (UTC timestamps) or `x` (any number), `seed`, optionally `variant`, and numeric measures,
+    one row per instant, seed and variant. `real`: the same first column and some of the measures, drawn as rings.
     """
     key = "time" if "time" in series.columns else "x"
     for name in (key, "seed"):
@@ -239,12 +278,22 @@ def bands_sheet(
         keys = [Key("line", ink, name) for name, ink in zip(variants, inks, strict=True)]
         keys += [Key("ring", colours.note, "real")] if has_real else []
         name, unit = words_of(measure, labels)
+        scale, unit = scaled(table[measure].to_numpy(np.float64, na_value=np.nan), unit)
         axes = sheet.panel(chr(ord("a") + number % 26), name, unit, "", BAND_IN, keys if len(keys) > 1 else [])
         for variant, ink in zip(variants, inks, strict=True):
-            draw_band(axes, table[table["variant"].astype(str) == variant], key, measure, ink, clock)
+            draw_band(axes, table[table["variant"].astype(str) == variant], key, measure, ink, clock, scale)
         if real is not None and has_real:
             at = place_of(real, key, clock)
-            axes.plot(at, real[measure], "o", markersize=4.6, markerfacecolor=colours.paper, markeredgecolor=colours.note, markeredgewidth=1.1, zorder=6)
+            axes.plot(
+                at,
+                real[measure] / scale,
+                "o",
+                markersize=4.6,
+                markerfacecolor=colours.paper,
+                markeredgecolor=colours.note,
+                markeredgewidth=1.1,
+                zorder=6,
+            )
         numbers(axes)
         few_ticks(axes, 4)
         finish_x(axes, table, key, clock, labels=number == len(measures) - 1)
@@ -268,16 +317,18 @@ def band_clock(table: pd.DataFrame, key: str) -> Clock | None:
 
 
 def place_of(table: pd.DataFrame, key: str, clock: Clock | None) -> Floats:
-    """x values of rows."""
+    """Where rows stand along the foot."""
     return clock.x(table[key]) if clock is not None else table[key].to_numpy(np.float64)
 
 
-def draw_band(axes: Axes, part: pd.DataFrame, key: str, measure: str, ink: str, clock: Clock | None) -> None:
+def draw_band(
+    axes: Axes, part: pd.DataFrame, key: str, measure: str, ink: str, clock: Clock | None, scale: float
+) -> None:
     """Median line and pale band of one variant on given axes; one seed is a thin line without a band."""
     grid = part.pivot_table(index=key, columns="seed", values=measure, aggfunc="mean", dropna=False).sort_index()
     if not len(grid):
         return
-    low, middle, high = band_over_seeds(grid.to_numpy(np.float64).T)
+    low, middle, high = band_over_seeds(grid.to_numpy(np.float64).T / scale)
     at = place_of(grid.reset_index(), key, clock)
     if grid.shape[1] > 1:
         axes.fill_between(at, low, high, color=ink, alpha=0.18, linewidth=0, zorder=2)

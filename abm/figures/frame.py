@@ -19,7 +19,7 @@ MILLIONTH = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One piece of news: from `x` to `end_x` (seconds after the opening), `change` of fair value as a fraction, words."""
+    """One piece of news, from `x` to `end_x` (seconds after the opening); `change` of fair value is a fraction."""
 
     x: float
     end_x: float
@@ -77,7 +77,8 @@ class Frame:
     def column(self, name: str) -> Floats:
         """A column of the steps as float64[n]; all gaps when the run does not have it."""
         if name in self.steps.columns:
-            return self.steps[name].to_numpy(np.float64, na_value=np.nan)
+            values: Floats = self.steps[name].to_numpy(np.float64, na_value=np.nan)
+            return values
         return np.full(len(self.steps), np.nan)
 
     def known(self, name: str) -> bool:
@@ -90,7 +91,7 @@ class Frame:
 
     @cached_property
     def news(self) -> list[News]:
-        """News in time order: what the scenario schedules, then any other change of fair value, ticks close together as one."""
+        """News in time order: what the scenario schedules and any other change of fair value (close ticks as one)."""
         planned = [item for entry in self._planned() if (item := self._of_entry(entry)) is not None]
         places: list[tuple[float, float]] = []
         if "news_fair_change" in self.steps.columns:
@@ -98,9 +99,14 @@ class Frame:
             places = [(float(self.x[i]) - self.clock.tick_s, float(change[i])) for i in np.flatnonzero(change)]
         elif len(rows := self.of_kind(NEWS)):
             sizes = rows["amount"].to_numpy(np.float64) * MILLIONTH
-            places = [(float(x) - self.clock.tick_s, float(size)) for x, size in zip(self.clock.x(rows["time"]), sizes, strict=True)]
+            places = [
+                (float(x) - self.clock.tick_s, float(size))
+                for x, size in zip(self.clock.x(rows["time"]), sizes, strict=True)
+            ]
         slack = self.clock.tick_s + 1e-6
-        free = [place for place in places if not any(item.x - slack <= place[0] <= item.end_x + slack for item in planned)]
+        free = [
+            place for place in places if not any(item.x - slack <= place[0] <= item.end_x + slack for item in planned)
+        ]
         return sorted(planned + grouped(free), key=lambda item: item.x)
 
     @property
@@ -124,7 +130,12 @@ class Frame:
             x = float(self.clock.x([at])[0])
         if not -1e-6 <= x <= self.clock.length_s:
             return None
-        return News(x, x + float(entry.get("over_s") or 0.0), float(entry.get("change_percent") or 0.0) / 100, str(entry.get("label") or ""))
+        return News(
+            x,
+            x + float(entry.get("over_s") or 0.0),
+            float(entry.get("change_percent") or 0.0) / 100,
+            str(entry.get("label") or ""),
+        )
 
     def of_kind(self, kind: int) -> pd.DataFrame:
         """Events of one kind (empty when events were not kept)."""
@@ -163,7 +174,7 @@ def find(node: Any, name: str) -> Any:
     """First plain value called `name` in nested dictionaries, breadth first; None when there is none."""
     level = [node]
     while level:
-        deeper = []
+        deeper: list[Any] = []
         for item in level:
             if isinstance(item, dict):
                 if name in item and not isinstance(item[name], dict | list):

@@ -1,4 +1,4 @@
-"""The overview of one run: price and liquidations, flows, depth, open interest, fund, treasuries, and model beside real."""
+"""The overview of one run: price, liquidations, flows, depth, open interest, fund, treasuries, model beside real."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def draw_overview(
     """Draw one run; the path written.
 
     `steps`: one row a tick with the columns of `steps.parquet`; a missing column is drawn as not available.
-    `events`: rows of `events.parquet` with `time` (may be empty). `run`: the dictionary of `run.json`; `real_points` in it
-    (time, price_usd, label, grade) are drawn as rings, `comparison` becomes the table. `path` ends in .png or .pdf.
+    `events`: rows of `events.parquet` with `time` (may be empty). `run`: the dictionary of `run.json`; `real_points` in
+    it (time, price_usd, label, grade) are drawn as rings, `comparison` becomes the table. `path` ends in .png or .pdf.
     """
     with styled(theme) as colours:
         sheet = overview_sheet(frame_of(steps, events, run), colours)
@@ -105,7 +105,8 @@ def subtitle(frame: Frame) -> list[str]:
         facts.append(f"source {str(run['source_hash'])[:8]}")
     lines = [" · ".join(facts)]
     if run.get("complete") is False:
-        lines.append(f"Incomplete: stopped after {with_commas(len(frame.steps))} of {with_commas(float(run.get('ticks') or 0))} ticks.")
+        of = f" of {with_commas(float(run['ticks']))}" if run.get("ticks") else ""
+        lines.append(f"Incomplete: stopped after {with_commas(len(frame.steps))}{of} ticks.")
     return lines
 
 
@@ -125,4 +126,6 @@ def footer(sheet: Sheet, frame: Frame, *, with_treasury: bool) -> None:
         words += " No treasury takes part in this run."
     if not frame.news:
         words += " No news in this run."
-    sheet.write_fitted(sheet.left_in, sheet.height_in - 0.10, words, sheet.width_in - 1.0, fontsize=8.0, color=sheet.colours.note)
+    sheet.write_fitted(
+        sheet.left_in, sheet.height_in - 0.10, words, sheet.width_in - 1.0, fontsize=8.0, color=sheet.colours.note
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from abm.figures.frame import Frame
@@ -46,8 +47,11 @@ def bar_row(axes: Axes, frame: Frame, heights: Floats, colour: str, *, share: fl
         x = np.append(frame.opens, frame.opens[-1] + frame.step_s)
         axes.fill_between(x, np.append(heights, heights[-1:]), 0.0, step="post", facecolor=colour, linewidth=0, **look)
         return
-    gap = (1.0 - share) / 2.0 * frame.step_s
-    axes.bar(frame.opens + gap, heights, width=share * frame.step_s, align="edge", color=colour, linewidth=0, **look)
+    left = frame.opens + (1.0 - share) / 2.0 * frame.step_s
+    right = left + share * frame.step_s
+    ground = np.zeros(len(heights))
+    corners = np.array([[left, ground], [left, heights], [right, heights], [right, ground]]).transpose(2, 0, 1)
+    axes.add_collection(PolyCollection(list(corners), facecolor=colour, linewidth=0, **look), autolim=False)
 
 
 def per_interval(frame: Frame) -> str:
@@ -68,12 +72,15 @@ def draw_range(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axe
     note = f"Model: (high − low) / open of each {frame.interval}; the open is the close of the bar before."
     if len(known):
         i = int(np.nanargmax(percent))
-        note += f" Largest {short_number(percent[i])} % at {frame.clock.label(frame.opens[i], seconds=frame.step_s < 60)}."
+        note += (
+            f" Largest {short_number(percent[i])} % at {frame.clock.label(frame.opens[i], seconds=frame.step_s < 60)}."
+        )
     axes = sheet.panel(letter, "High–low range", f"% of the open, {frame.interval} bars", note, height_in)
     set_time_axis(axes, frame.clock, labels=False)
     bar_row(axes, frame, np.nan_to_num(percent), sheet.colours.perp)
     axes.set_ylim(0.0, max(1.12 * float(np.nanmax(percent)), 1e-3) if len(known) else 1.0)
     numbers(axes)
+    few_ticks(axes, 2)
     return axes
 
 
@@ -86,7 +93,8 @@ def draw_volume(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Ax
     keys = [Key("bar", grey, "volume"), Key("bar", colours.perp, "net taker flow")]
     scale, unit = (1e3, "thousand BTC") if volume.max(initial=0.0) >= 2e3 else (1.0, "BTC")
     share = f"; {signed_percent(net.sum() / volume.sum())} of it net taker flow" if volume.sum() > 0 else ""
-    note = f"Model, perpetual: {with_commas(volume.sum())} BTC in all{share}. Below zero takers sold more than they bought."
+    note = f"Model, perpetual: {with_commas(volume.sum())} BTC in all{share}. Below zero takers sold more than they"
+    note += " bought."
     axes = sheet.panel(letter, "Volume and net taker flow", f"{unit} {per_interval(frame)}", note, height_in, keys)
     set_time_axis(axes, frame.clock, labels=False)
     bar_row(axes, frame, volume / scale, grey, zorder=2)
@@ -111,7 +119,7 @@ def roomy(axes: Axes, values: Floats) -> None:
 
 
 def draw_liquidations(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axes:
-    """Forced notional per bar: longs up, shorts down (linear); deleveraging as a slim bar in front with a diamond on top."""
+    """Forced notional per bar: longs up, shorts down, linear; deleveraging as a stem in front with a diamond."""
     colours, count = sheet.colours, len(frame.opens)
     sums = {
         name: total(frame.number, frame.column(column), count) / MILLION
@@ -122,11 +130,18 @@ def draw_liquidations(sheet: Sheet, frame: Frame, letter: str, height_in: float)
         keys.append(Key("diamond", colours.adl, "ADL"))
     both = sums["long"].sum() + sums["short"].sum()
     if both > 0:
-        note = f"Model: {short_number(both)} $M in all, {100 * sums['long'].sum() / both:.0f} % longs. Fund takeovers included"
-        note += f"; ADL {short_number(sums['adl'].sum())} $M closes part of these, so it is not added on top." if sums["adl"].any() else "; no ADL."
+        longs = f"{100 * sums['long'].sum() / both:.0f} % longs"
+        note = f"Model: {short_number(both)} $M in all, {longs}. Fund takeovers included"
+        note += (
+            f"; ADL {short_number(sums['adl'].sum())} $M is shown apart (stems), not added on top."
+            if sums["adl"].any()
+            else "; no ADL."
+        )
     else:
         note = "Model: no account was liquidated in this run." + (" ADL only." if sums["adl"].any() else "")
-    axes = sheet.panel(letter, "Liquidations", f"$ million {per_interval(frame)}, linear; shorts below zero", note, height_in, keys)
+    axes = sheet.panel(
+        letter, "Liquidations", f"$ million {per_interval(frame)}, linear; shorts below zero", note, height_in, keys
+    )
     set_time_axis(axes, frame.clock, labels=False)
     axes.axhline(0.0, color=colours.forced, linewidth=0.8, zorder=4)
     if not (both > 0 or sums["adl"].any()):
@@ -153,16 +168,28 @@ def draw_depth(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axe
     depths = np.concatenate([bid, ask])
     half = tint(colours.depth, colours.paper, 0.5)
     largest = float(np.nanmax(depths)) if np.isfinite(depths).any() else 0.0
-    floor = DEPTH_FLOOR_USD if largest >= 10 * DEPTH_FLOOR_USD or largest <= 0 else 10.0 ** (np.floor(np.log10(largest)) - 2)
+    floor = (
+        DEPTH_FLOOR_USD
+        if largest >= 10 * DEPTH_FLOOR_USD or largest <= 0
+        else 10.0 ** (np.floor(np.log10(largest)) - 2)
+    )
     unit = f"$ million within 1 % of the mid, log distance from {round_number(floor / MILLION)} $M"
     note = "Model: no depth was recorded."
     if np.isfinite(bid).any():
         i = int(np.nanargmin(bid))
         calm = float(bid[np.flatnonzero(np.isfinite(bid))[0]])
         when = clock.label(float(frame.x[i]) - clock.tick_s, seconds=True)
-        times = f", {with_commas(calm / bid[i], 0 if calm >= 10 * bid[i] else 1)} times less than at the opening" if bid[i] > 0 else ", an empty book"
-        note = f"Model: bids {short_number(calm / MILLION)} $M at the opening, least {short_number(bid[i] / MILLION)} $M at {when}{times}. A pinch is a vacuum."
-    keys = [Key("area", half, "asks", edge=colours.depth_edge), Key("area", colours.depth, "bids", edge=colours.depth_edge)]
+        times = (
+            f", {with_commas(calm / bid[i], 0 if calm >= 10 * bid[i] else 1)} times less than at the opening"
+            if bid[i] > 0
+            else ", an empty book"
+        )
+        start, least = short_number(calm / MILLION), short_number(bid[i] / MILLION)
+        note = f"Model: bids {start} $M at the opening, least {least} $M at {when}{times}. A pinch is a vacuum."
+    keys = [
+        Key("area", half, "asks", edge=colours.depth_edge),
+        Key("area", colours.depth, "bids", edge=colours.depth_edge),
+    ]
     if floor == DEPTH_FLOOR_USD:
         keys.append(Key("dashes", colours.note, "normal 244, measured"))
     axes = sheet.panel(letter, "Depth", unit, note, height_in, keys)
@@ -175,7 +202,13 @@ def draw_depth(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axe
     axes.axhline(0.0, color=colours.paper, linewidth=1.2, zorder=4)
     if floor == DEPTH_FLOOR_USD:
         for side in (-1, 1):
-            axes.axhline(side * np.log10(NORMAL_DEPTH_USD / floor), color=colours.note, linewidth=0.8, linestyle=(0, (4, 2.5)), zorder=5)
+            axes.axhline(
+                side * np.log10(NORMAL_DEPTH_USD / floor),
+                color=colours.note,
+                linewidth=0.8,
+                linestyle=(0, (4, 2.5)),
+                zorder=5,
+            )
     decades = np.arange(1, int(np.floor(reach + 1e-9)) + 1)
     decades = decades[-1:]
     places = [-float(d) for d in decades[::-1]] + [0.0] + [float(d) for d in decades]
@@ -197,7 +230,8 @@ def draw_open_interest(sheet: Sheet, frame: Frame, letter: str, height_in: float
         note = f"Model, one side: {with_commas(first)} BTC at the opening, {with_commas(last)} BTC at the end{change}."
         mark = frame.column("mark_usd")
         if np.isfinite(mark[[known[0], known[-1]]]).all():
-            note += f" At the mark {short_number(first * mark[known[0]] / BILLION)} and {short_number(last * mark[known[-1]] / BILLION)} $bn."
+            before, after = first * mark[known[0]] / BILLION, last * mark[known[-1]] / BILLION
+            note += f" At the mark {short_number(before)} and {short_number(after)} $bn."
     funding = frame.column("funding_bp_8h")
     if np.isfinite(funding).any():
         rate = float(funding[np.flatnonzero(np.isfinite(funding))[-1]])

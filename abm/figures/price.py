@@ -1,30 +1,34 @@
-"""Panel a: perpetual, mark and spot price, liquidation bubbles, news, the low, and real point values where there are any."""
+"""Panel a: perpetual, mark and spot price, liquidation bubbles, news, the low, and real points if there are any."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from matplotlib.transforms import Bbox
 
 from abm.figures.bubbles import Bubbles, bubbles_of, draw_bubbles, draw_key, key_box_px, limits_with_room
 from abm.figures.frame import Frame
+from abm.figures.labels import Obstacles, Offset, around, put_label
 from abm.figures.sheet import Key, Sheet
-from abm.figures.style import BODY_PT, Palette, with_commas
-from abm.figures.timeaxis import SHORT_WINDOW_S, Floats, set_time_axis, thin
+from abm.figures.style import BODY_PT, Palette, round_number, with_commas
+from abm.figures.timeaxis import SHORT_WINDOW_S, edge, extreme, set_time_axis, thin
 
 THOUSAND = 1e3
+STEMS = 3000
+"""Range stems drawn at most (about two a pixel); of more ticks several share one."""
 
 
 def draw_price(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axes:
     """Draw the price panel and return its axes."""
     colours = sheet.colours
     bubbles = bubbles_of(frame)
-    axes = sheet.panel(letter, "Price", price_unit(frame), price_note(frame, bubbles), height_in, price_keys(frame, colours))
+    axes = sheet.panel(
+        letter, "Price", price_unit(frame), price_note(frame, bubbles), height_in, price_keys(frame, colours)
+    )
     set_time_axis(axes, frame.clock, labels=True)
     bottom, top = price_limits(axes, frame, bubbles)
     axes.set_ylim(bottom, top)
@@ -32,7 +36,8 @@ def draw_price(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axe
     boxes = Obstacles(axes)
     boxes.circles = draw_bubbles(axes, bubbles, colours)
     draw_lines(axes, frame, colours)
-    boxes.line(frame.x, frame.column("perp_usd"))
+    for name in ("perp_usd", "mark_usd", "spot_usd"):
+        boxes.line(frame.x, frame.column(name))
     draw_news(axes, frame, colours, boxes)
     draw_real_points(axes, frame, colours, boxes)
     draw_low(axes, frame, colours, boxes)
@@ -96,14 +101,16 @@ def price_limits(axes: Axes, frame: Frame, bubbles: Bubbles) -> tuple[float, flo
         return 0.0, 1.0
     low, high = float(seen.min()), float(seen.max())
     pad = max(0.06 * (high - low), 0.0002 * high)
-    dots = axes.figure.dpi  # type: ignore[union-attr]
+    dots = axes.figure.dpi
     above = 0.20 * (high - low) + pad if frame.news else 1.5 * pad
     return limits_with_room(bubbles, low - pad, high + above, axes.get_window_extent().height, dots)
 
 
 def scale_ticks(axes: Axes, bottom: float, top: float) -> None:
     """Price ticks in thousand dollars, with as many decimals as the step needs."""
-    places = [float(p) for p in MaxNLocator(nbins=8, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top) if bottom <= p <= top]
+    places = [
+        float(p) for p in MaxNLocator(nbins=8, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top) if bottom <= p <= top
+    ]
     step = places[1] - places[0] if len(places) > 1 else 1000.0
     decimals = next((n for n in range(6) if abs(round(step / THOUSAND, n) - step / THOUSAND) < 1e-9), 6)
     axes.yaxis.set_major_locator(FixedLocator(places))
@@ -118,77 +125,22 @@ def draw_lines(axes: Axes, frame: Frame, colours: Palette) -> None:
     if frame.known("spot_usd"):
         axes.plot(*thin(x, frame.column("spot_usd")), color=colours.spot, linewidth=1.0, zorder=5)
     if frame.known("mark_usd"):
-        axes.plot(*thin(x, frame.column("mark_usd")), color=colours.mark, linewidth=1.0, linestyle=(0, (3.2, 1.8)), zorder=5.2)
+        axes.plot(
+            *thin(x, frame.column("mark_usd")), color=colours.mark, linewidth=1.0, linestyle=(0, (3.2, 1.8)), zorder=5.2
+        )
     low, high = frame.column("perp_low_usd"), frame.column("perp_high_usd")
+    group = np.arange(len(x)) // max(1, len(x) // STEMS)
+    count = int(group[-1]) + 1 if len(x) else 0
+    low, high = extreme(group, low, count, highest=False), extreme(group, high, count, highest=True)
+    at = edge(group, x, count, last=True)
     wide = np.flatnonzero(high > low)
     if len(wide):
-        width_pt = axes.get_window_extent().width / axes.figure.dpi * 72.0  # type: ignore[union-attr]
-        linewidth = min(1.2, max(0.4, 0.6 * width_pt / max(len(x), 1)))
-        stems = [[(x[i], low[i]), (x[i], high[i])] for i in wide]
-        axes.add_collection(LineCollection(stems, colors=colours.perp, linewidths=linewidth, alpha=0.55, zorder=5.5))
+        width_pt = axes.get_window_extent().width / axes.figure.dpi * 72.0
+        linewidth = min(1.2, max(0.4, 0.6 * width_pt / count))
+        stems = [[(at[i], low[i]), (at[i], high[i])] for i in wide]
+        look: dict[str, Any] = {"colors": colours.perp, "linewidths": linewidth, "alpha": 0.55, "zorder": 5.5}
+        axes.add_collection(LineCollection(stems, **look), autolim=False)
     axes.plot(*price, color=colours.perp, linewidth=1.2, zorder=6)
-
-
-class Obstacles:
-    """What is already drawn in the panel, in pixels, so that words can be put where nothing is."""
-
-    def __init__(self, axes: Axes) -> None:
-        """Start with the empty panel."""
-        self.axes = axes
-        self.area = axes.get_window_extent()
-        self.circles: list[tuple[float, float, float]] = []
-        self.boxes: list[Bbox] = []
-        self.points = np.empty((0, 2))
-
-    def line(self, x: Floats, y: Floats) -> None:
-        """Remember a line, thinned to a point a pixel."""
-        known = np.isfinite(y)
-        if known.any():
-            pixels = self.axes.transData.transform(np.column_stack(thin(x[known], y[known])))
-            inside = np.linspace(0, len(pixels) - 1, max(len(pixels), 3000))
-            dense = [np.interp(inside, np.arange(len(pixels)), pixels[:, i]) for i in (0, 1)]
-            self.points = np.vstack([self.points, np.column_stack(dense)])
-
-    def hits(self, box: Bbox, *, circles: bool = True) -> float:
-        """How much a box would cover; 0 when it is free, infinite outside the panel."""
-        if box.x0 < self.area.x0 or box.x1 > self.area.x1 or box.y0 < self.area.y0 or box.y1 > self.area.y1:
-            return float("inf")
-        cost = 0.0
-        if any(box.overlaps(other) for other in self.boxes):
-            cost += 10_000.0
-        if len(self.points):
-            px, py = self.points[:, 0], self.points[:, 1]
-            cost += float(((px > box.x0 - 3) & (px < box.x1 + 3) & (py > box.y0 - 3) & (py < box.y1 + 3)).sum())
-        for cx, cy, radius in self.circles if circles else ():
-            dx, dy = cx - min(max(cx, box.x0), box.x1), cy - min(max(cy, box.y0), box.y1)
-            if dx * dx + dy * dy < (radius + 2) ** 2:
-                cost += 30.0
-        return cost
-
-
-def put_label(
-    axes: Axes, words: str, at: tuple[float, float], offsets: Sequence[tuple[float, float, str]], boxes: Obstacles, **look: object
-) -> Annotation | None:
-    """Write `words` near the data point `at` at the first free offset (points right, points up, alignment); None if there is none."""
-    limit = float(look.pop("limit", 0.0))  # type: ignore[arg-type]
-    best: tuple[float, tuple[float, float, str]] | None = None
-    note = axes.annotate(words, at, (0, 0), textcoords="offset points", fontsize=BODY_PT, va="center", annotation_clip=False)
-    note.set(**look)
-    for offset in offsets:
-        note.set_position(offset[:2])
-        note.set_horizontalalignment(offset[2])
-        cost = boxes.hits(note.get_window_extent().padded(2.0))
-        if best is None or cost < best[0]:
-            best = (cost, offset)
-        if cost == 0.0:
-            break
-    if best is None or best[0] > limit:
-        note.remove()
-        return None
-    note.set_position(best[1][:2])
-    note.set_horizontalalignment(best[1][2])
-    boxes.boxes.append(note.get_window_extent().padded(2.0))
-    return note
 
 
 def draw_news(axes: Axes, frame: Frame, colours: Palette, boxes: Obstacles) -> None:
@@ -198,15 +150,36 @@ def draw_news(axes: Axes, frame: Frame, colours: Palette, boxes: Obstacles) -> N
     boxes.boxes.extend(Bbox.from_extents(x - 1.0, boxes.area.y0, x + 1.0, boxes.area.y1) for x in lines)
     for item in frame.main_news:
         seconds = frame.clock.length_s < SHORT_WINDOW_S
-        words = f"{frame.clock.label(item.x, seconds=seconds)} news: {item.label or 'fair value'} {signed(100 * item.change)} %"
+        when = frame.clock.label(item.x, seconds=seconds)
+        label = item.label if item.label.lower() not in ("", "news") else "fair value"
+        words = f"{when} news: {label} {signed(100 * item.change)} %"
         rows = [-7.0 - 12.0 * row for row in range(3)]
-        offsets = [(5.0, row, "left") for row in rows] + [(-5.0, row, "right") for row in rows]
+        offsets = around([5.0], rows)
         behind = {"facecolor": colours.paper, "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
-        put_label(axes, words, (item.x, top), offsets, boxes, bbox=behind, color=colours.news, fontweight="bold", zorder=8, limit=50_000.0)
+        put_label(
+            axes,
+            words,
+            (item.x, top),
+            offsets,
+            boxes,
+            bbox=behind,
+            color=colours.news,
+            fontweight="bold",
+            zorder=8,
+            limit=50_000.0,
+        )
     reference, name = frame.reference
     if frame.news and np.isfinite(reference) and "news" in name:
         at = (frame.news[0].x, reference)
-        axes.plot(*at, "o", markersize=4.5, markerfacecolor=colours.paper, markeredgecolor=colours.news, markeredgewidth=1.2, zorder=9)
+        axes.plot(
+            *at,
+            "o",
+            markersize=4.5,
+            markerfacecolor=colours.paper,
+            markeredgecolor=colours.news,
+            markeredgewidth=1.2,
+            zorder=9,
+        )
         put_label(axes, with_commas(reference), at, [(-6.0, 10.0, "right"), (-6.0, -11.0, "right")], boxes, zorder=8)
 
 
@@ -216,19 +189,28 @@ def draw_low(axes: Axes, frame: Frame, colours: Palette, boxes: Obstacles) -> No
     low = np.where(np.isfinite(low), low, frame.column("perp_usd"))
     if not np.isfinite(low).any():
         return
-    i = int(np.nanargmin(low))
+    start = frame.news[0].x if frame.news else 0.0
+    after = np.isfinite(low) & (frame.x > start)
+    i = int(np.nanargmin(np.where(after, low, np.nan) if after.any() else low))
     price, x = float(low[i]), float(frame.x[i])
     reference = frame.reference[0]
     short = frame.clock.length_s < SHORT_WINDOW_S
     words = f"low {with_commas(price)} at {frame.clock.label(x - frame.clock.tick_s / 2, seconds=True)}"
-    start = frame.news[0].x if frame.news else 0.0
     if x > start and price < 0.9995 * reference:
         minutes = (x - start) / 60
-        span = f"{minutes / 60:.1f} h" if minutes >= 120 else f"{minutes:.0f} min" if minutes >= 1.5 else f"{x - start:.0f} s"
+        span = (
+            f"{minutes / 60:.1f} h"
+            if minutes >= 120
+            else f"{minutes:.0f} min"
+            if minutes >= 1.5
+            else f"{x - start:.0f} s"
+        )
         words += f"\n{signed(100 * (price / reference - 1))} % in {span}"
-    offsets = [(dx * side, dy, "left" if side > 0 else "right") for dx in (26.0, 60.0, 100.0) for dy in (0.0, -8.0, 9.0, 26.0, 44.0) for side in (1, -1)]
+    offsets = around((26.0, 60.0, 100.0), (0.0, -8.0, 9.0, 26.0, 44.0))
     arrow = {"arrowstyle": "-", "color": colours.text, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 2}
-    note = put_label(axes, words, (x, price), offsets, boxes, color=colours.perp, fontweight="bold", zorder=8, limit=400.0)
+    note = put_label(
+        axes, words, (x, price), offsets, boxes, color=colours.perp, fontweight="bold", zorder=8, limit=400.0
+    )
     if note is not None:
         axes.annotate("", (x, price), note.get_position(), textcoords="offset points", arrowprops=arrow, zorder=7)
     last = frame.column("perp_usd")
@@ -238,8 +220,9 @@ def draw_low(axes: Axes, frame: Frame, colours: Palette, boxes: Obstacles) -> No
         return
     end = float(last[known[-1]])
     share = 100 * (end - price) / fall
-    words = f"{with_commas(end)} at {frame.clock.label(frame.x[known[-1]], seconds=short)}: {share:.0f} % of the fall recovered"
-    ends = [(-2.0, dy, "right") for dy in (14.0, -14.0, 24.0, -24.0, 34.0, -34.0, 46.0, 60.0)]
+    when = frame.clock.label(frame.x[known[-1]], seconds=short)
+    words = f"{with_commas(end)} at {when}: {share:.0f} % of the fall recovered"
+    ends: list[Offset] = [(-2.0, dy, "right") for dy in (14.0, -14.0, 24.0, -24.0, 34.0, -34.0, 46.0, 60.0)]
     put_label(axes, words, (float(frame.x[known[-1]]), end), ends, boxes, zorder=8)
 
 
@@ -255,14 +238,24 @@ def draw_real_points(axes: Axes, frame: Frame, colours: Palette, boxes: Obstacle
         return
     x = np.array([float(str(point["x"])) for point in points])
     y = np.array([float(str(point["price_usd"])) for point in points])
-    axes.plot(x, y, "o", markersize=4.6, markerfacecolor=colours.paper, markeredgecolor=colours.note, markeredgewidth=1.1, zorder=8)
+    axes.plot(
+        x,
+        y,
+        "o",
+        markersize=4.6,
+        markerfacecolor=colours.paper,
+        markeredgecolor=colours.note,
+        markeredgewidth=1.1,
+        zorder=8,
+        clip_on=False,
+    )
     boxes.circles.extend((px, py, 6.0) for px, py in axes.transData.transform(np.column_stack([x, y])))
 
 
 def draw_real_labels(axes: Axes, frame: Frame, colours: Palette, boxes: Obstacles) -> None:
     """Names of real points where there is room; minute closes are a series and stay without names."""
-    near = [(7.0 * side, dy, "left" if side > 0 else "right") for dy in (0.0, 10.0, -10.0) for side in (1, -1)]
-    far = [(dx * side, dy, "left" if side > 0 else "right") for dx in (24.0, 48.0, 80.0, 120.0, 170.0) for dy in (0.0, -9.0, 9.0) for side in (1, -1)]
+    near = around([7.0], (0.0, 10.0, -10.0))
+    far = around((24.0, 48.0, 80.0, 120.0, 170.0), (0.0, -9.0, 9.0))
     arrow = {"arrowstyle": "-", "color": colours.note, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 3}
     named: set[str] = set()
     for point in real_points(frame):
@@ -271,8 +264,8 @@ def draw_real_labels(axes: Axes, frame: Frame, colours: Palette, boxes: Obstacle
             continue
         named.add(label)
         at = (float(str(point["x"])), float(str(point["price_usd"])))
-        words = f"real {label}" + (f" {with_commas(at[1])}" if label == "low" else "")
-        look = {"color": colours.note, "zorder": 8}
+        words = f"real {label}" + (f" {round_number(at[1])}" if label == "low" else "")
+        look: dict[str, Any] = {"color": colours.note, "zorder": 8}
         if put_label(axes, words, at, near, boxes, **look) is None and label == "low":
             note = put_label(axes, words, at, far, boxes, **look)
             if note is not None:
@@ -300,11 +293,20 @@ def percent_axis(axes: Axes, frame: Frame, colours: Palette) -> None:
     if not np.isfinite(reference):
         return
     bottom, top = (100 * (limit / reference - 1) for limit in axes.get_ylim())
-    places = [float(p) for p in MaxNLocator(nbins=7, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top) if bottom <= p <= top]
+    places = [
+        float(p) for p in MaxNLocator(nbins=7, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top) if bottom <= p <= top
+    ]
     step = places[1] - places[0] if len(places) > 1 else 1.0
     decimals = next((n for n in range(5) if abs(round(step, n) - step) < 1e-9), 5)
     for place in places:
         axes.annotate(
-            f"{with_commas(place, decimals)}%", (1.0, reference * (1 + place / 100)), (4, 0), xycoords=("axes fraction", "data"),
-            textcoords="offset points", va="center", fontsize=BODY_PT, color=colours.text, annotation_clip=False,
+            f"{with_commas(place, decimals)}%",
+            (1.0, reference * (1 + place / 100)),
+            (4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=BODY_PT,
+            color=colours.text,
+            annotation_clip=False,
         )

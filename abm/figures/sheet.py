@@ -1,10 +1,10 @@
-"""A page of panels: header row (letter, title, unit, legend), one grey line, then the axes. Places are in inches from the top."""
+"""A page of panels: header (letter, title, unit, legend), a grey line, then the axes. Places are inches from above."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -84,9 +84,7 @@ class Sheet:
             self.write_fitted(left, 0.56 + 0.185 * number, line, room)
         self.down_in = title_height(len(lines))
 
-    def panel(
-        self, letter: str, title: str, unit: str, note: str, height_in: float, keys: Sequence[Key] = ()
-    ) -> Axes:
+    def panel(self, letter: str, title: str, unit: str, note: str, height_in: float, keys: Sequence[Key] = ()) -> Axes:
         """Header and axes of one panel; moves `down_in` to the foot of the axes."""
         self.header(letter, title, unit, note, keys)
         axes = self.axes(height_in)
@@ -196,13 +194,13 @@ def marker(key: Key, colours: Palette) -> dict[str, Any]:
     return look
 
 
-def plain(axes: Axes, colours: Palette, grid: str = "y") -> None:
+def plain(axes: Axes, colours: Palette, grid: Literal["x", "y"] = "y") -> None:
     """No frame; a grid across the values only; ticks pointing out at the foot."""
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(colours.axis)
     axes.set_axisbelow(True)
-    axes.grid(axis=grid, color=colours.grid, linewidth=0.8)  # type: ignore[arg-type]
+    axes.grid(axis=grid, color=colours.grid, linewidth=0.8)
     axes.tick_params(axis="y", length=0, labelsize=BODY_PT, pad=4)
     axes.tick_params(axis="x", length=3, width=0.8, labelsize=BODY_PT, pad=3)
     axes.patch.set_visible(False)

@@ -1,7 +1,7 @@
-"""One style for figures and page: a colour has one meaning everywhere, one typeface in two weights, no global Matplotlib state.
+"""One style for figures and page: a colour has one meaning everywhere, one typeface in two weights, no global state.
 
-Figures are drawn with `Figure` and the Agg canvas, never with pyplot, and saved without date or software tags, so the same
-data give the same bytes.
+Figures are drawn with `Figure` and the Agg canvas, never with pyplot, and saved without date or software tags, so that
+the same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from math import floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def rc_parameters(theme: str = "light") -> dict[str, Any]:
 @contextmanager
 def styled(theme: str = "light") -> Iterator[Palette]:
     """The style for the duration of a `with` block; Matplotlib's settings are as before afterwards."""
-    with matplotlib.rc_context(rc_parameters(theme)):
+    settings: Any = rc_parameters(theme)
+    with matplotlib.rc_context(settings):
         yield palette(theme)
 
 
@@ -203,13 +205,11 @@ def round_number(value: float) -> str:
 
 
 def short_number(value: float) -> str:
-    """About three significant digits, plain: 101,234 / 42.7 / 0.0031."""
+    """Two or three significant digits, plain: 101,234 / 42.7 / 0.0031."""
     if value != value:
         return "n/a"
     size = abs(value)
     if size >= 100 or size == 0:
         return with_commas(value)
-    decimals = 1 if size >= 10 else 2 if size >= 1 else 3
-    while size * 10**decimals < 1 and decimals < 8:
-        decimals += 1
+    decimals = 1 if size >= 10 else 2 if size >= 1 else 3 if size >= 0.1 else min(1 - floor(log10(size)), 9)
     return with_commas(value, decimals)

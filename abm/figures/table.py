@@ -18,7 +18,7 @@ INSIDE, OUTSIDE, UNKNOWN = "inside the band", "outside the band", "not observed"
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """`INSIDE`, `OUTSIDE` or `UNKNOWN`; what `inside` says, else what the band says. No number is ever called inside without a band."""
+    """What `inside` says, else what the band says: `INSIDE`, `OUTSIDE` or `UNKNOWN`. No band, nothing inside."""
     said = row.get("inside")
     if isinstance(said, str) and said in (INSIDE, OUTSIDE, UNKNOWN):
         return said
@@ -127,19 +127,26 @@ def table_note(rows: Sequence[dict[str, Any]], seed: Any) -> str:
     words = [verdict(row) for row in rows]
     inside, outside, unknown = (words.count(word) for word in (INSIDE, OUTSIDE, UNKNOWN))
     return (
-        f"{inside} of {inside + outside} judged rows inside the band, {outside} outside; {unknown} not observed. One seed"
-        f"{f' ({seed})' if seed is not None else ''}: one path of many. Grades: A event data, B vendor, C press."
+        f"{inside} of {inside + outside} judged rows inside the band, {outside} outside; {unknown} not observed. "
+        f"One seed{f' ({seed})' if seed is not None else ''}: one path of many. Grades: A events, B vendor, C press."
     )
 
 
 def draw_table(sheet: Sheet, letter: str, rows: Sequence[dict[str, Any]], seed: Any) -> None:
     """Draw the table in one column of rows, or two when there are many."""
-    sheet.header(letter, "Model beside real", "real = published figure and grade; band = what counts as a hit", table_note(rows, seed))
+    sheet.header(
+        letter,
+        "Model beside real",
+        "real = published figure and grade; band = what counts as a hit",
+        table_note(rows, seed),
+    )
     plan = plan_of(sheet, rows)
     top = sheet.down_in + 0.11
     for block in range(plan.columns):
         part = slice(plan.lines, None) if block else slice(0, plan.lines)
-        draw_block(sheet, plan, rows[part], plan.names[part], sheet.left_in + block * (plan.width_in + BLOCK_GAP_IN), top)
+        draw_block(
+            sheet, plan, rows[part], plan.names[part], sheet.left_in + block * (plan.width_in + BLOCK_GAP_IN), top
+        )
     sheet.down_in += HEAD_IN + plan.height_in()
 
 
@@ -163,7 +170,11 @@ def draw_block(
         ink = {INSIDE: colours.text, OUTSIDE: colours.perp, UNKNOWN: colours.note}[words]
         texts = [sheet.write_fitted(left, down, name[0], plan.edges_in["name"], fontsize=SOURCE_PT)]
         grade = f" {row['grade']}" if row.get("grade") else ""
-        for column, value in (("model", cell(row.get("model"))), ("real", cell(row.get("real")) + grade), ("band", band(row))):
+        for column, value in (
+            ("model", cell(row.get("model"))),
+            ("real", cell(row.get("real")) + grade),
+            ("band", band(row)),
+        ):
             heavy = weight if column == "model" else "normal"
             texts.append(sheet.write(at[column], down, value, ha="right", fontsize=SOURCE_PT, fontweight=heavy))
         said = words if plan.columns == 1 else words.replace(" the band", "")
@@ -186,6 +197,13 @@ def dot(sheet: Sheet, x: float, down: float, words: str, ink: str) -> Line2D:
     shape = {INSIDE: "o", OUTSIDE: "X", UNKNOWN: "o"}[words]
     face = sheet.colours.paper if words == UNKNOWN else ink
     return Line2D(
-        [sheet.across(x)], [sheet.up(down)], marker=shape, markersize=5.2 if words == OUTSIDE else 4.2, markerfacecolor=face, markeredgecolor=ink,
-        markeredgewidth=0.8, linestyle="none", transform=sheet.figure.transFigure,
+        [sheet.across(x)],
+        [sheet.up(down)],
+        marker=shape,
+        markersize=5.2 if words == OUTSIDE else 4.2,
+        markerfacecolor=face,
+        markeredgecolor=ink,
+        markeredgewidth=0.8,
+        linestyle="none",
+        transform=sheet.figure.transFigure,
     )

@@ -32,7 +32,8 @@ class Clock:
     def x(self, times: Any) -> Floats:
         """Seconds since the opening of pandas timestamps (naive ones are read as UTC), float64[n]."""
         stamps = pd.to_datetime(pd.Series(times), utc=True)
-        return (stamps.dt.as_unit("us").astype("int64").to_numpy(np.float64)) / 1e6 - self.start_s
+        micro: Floats = stamps.dt.as_unit("us").astype("int64").to_numpy(np.float64)
+        return micro / 1e6 - self.start_s
 
     def label(self, x: float, *, seconds: bool = False) -> str:
         """UTC time of day of `x` as HH:MM or HH:MM:SS."""
@@ -108,7 +109,8 @@ def bars(clock: Clock, ends_x: Floats, step_s: int) -> tuple[Whole, Floats]:
 
 def total(number: Whole, values: Any, count: int) -> Floats:
     """Sum of `values` in each bar, gaps (nan) counted as nothing."""
-    return np.bincount(number, np.nan_to_num(np.asarray(values, dtype=np.float64)), minlength=count)
+    sums = np.bincount(number, np.nan_to_num(np.asarray(values, dtype=np.float64)), minlength=count)
+    return sums.astype(np.float64)  # without ticks NumPy counts in integers
 
 
 def extreme(number: Whole, values: Any, count: int, *, highest: bool) -> Floats:
@@ -136,15 +138,16 @@ def thin(x: Floats, y: Floats, columns: int = 2400) -> tuple[Floats, Floats]:
     """Line with at most four points a column (first, low, high, last), so that no extreme is lost."""
     if len(x) <= 4 * columns:
         return x, y
-    starts = np.unique(np.linspace(0, len(x), columns + 1).astype(np.int64))[:-1]
-    stops = np.append(starts[1:], len(x))
-    keep: set[int] = set()
-    for start, stop in zip(starts, stops, strict=True):
-        part = y[start:stop]
-        keep.update((int(start), int(stop) - 1))
-        if np.isfinite(part).any():
-            keep.update((int(start + np.nanargmin(part)), int(start + np.nanargmax(part))))
-    index = np.array(sorted(keep))
+    width = -(-len(x) // columns)
+    rows = -(-len(x) // width)
+    padded = np.full(rows * width, np.nan)
+    padded[: len(y)] = y
+    table = padded.reshape(rows, width)
+    first = np.arange(rows) * width
+    lowest = first + np.where(np.isnan(table), np.inf, table).argmin(axis=1)
+    highest = first + np.where(np.isnan(table), -np.inf, table).argmax(axis=1)
+    last = np.minimum(first + width, len(x)) - 1
+    index = np.unique(np.concatenate([first, lowest, highest, last]))
     return x[index], y[index]
 
 

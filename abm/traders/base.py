@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from abm.book.books import Books
 from abm.parameters import Parameters
 from abm.state import I64, MESSAGE, NOBODY, Accounts, Markets
+from abm.venues.exchange import AGENT_NUMBERS
 
 HORIZONS_S = (15, 60, 180, 300, 600)
 """Look-back horizons of `View.returns`, in seconds."""
@@ -117,6 +118,7 @@ class Participant(mesa.Agent):
 
     machine = False
     latency = PEOPLE_LATENCY
+    _ids = AGENT_NUMBERS
 
     def __init__(self, model: Any, parameters: Parameters) -> None:
         super().__init__(model)

@@ -1,9 +1,9 @@
 """Basis holders: long coins, short the perpetual, the other side of retail's net long position.
 
-They are passive: no orders, only positions that funding pays and deleveraging may take. Balanced after everybody else is
-bound, they take minus the sum of all opening positions at minus the sum of all entry costs, so that positions and unrealised results add up to
-zero at the opening. Collateral is between one and two times below the position's value (leverage 1 to 2, assumed); coins equal
-to the short lie beside it.
+They are passive: no orders, only positions that funding pays and deleveraging may take. Balanced after everybody else
+is bound, they take minus the sum of all opening positions at minus the sum of all entry costs, so that positions and
+unrealised results add up to zero at the opening. Collateral is between one and two times below the position's value
+(leverage 1 to 2, assumed); coins equal to the short lie beside it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ class HedgersParameters(Parameters):
     accounts: int = quantity(50, unit="accounts", source="not observed", ge=1, le=100_000)
     size_tail: float = quantity(0.8, unit="-", source="as retail", gt=0.1, lt=1.0)
     largest_share: float = quantity(0.08, unit="-", source="not observed", gt=0.0, le=1.0)
-    least_leverage: float = quantity(1.0, unit="x", source="basis trades are collateralised in full or half", ge=0.1, le=20.0)
-    most_leverage: float = quantity(2.0, unit="x", source="basis trades are collateralised in full or half", ge=0.1, le=20.0)
+    least_leverage: float = quantity(
+        1.0, unit="x", source="basis trades are collateralised in full or half", ge=0.1, le=20.0
+    )
+    most_leverage: float = quantity(
+        2.0, unit="x", source="basis trades are collateralised in full or half", ge=0.1, le=20.0
+    )
 
 
 class Hedgers(Participant):

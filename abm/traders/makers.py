@@ -1,10 +1,10 @@
-"""Market makers: a ladder of bids and offers in each market, thinned as the market gets violent, withdrawn by inventory and losses.
+"""Market makers: a ladder in each market, thinned as the market gets violent, withdrawn by inventory and losses.
 
-Normal ladder. Together the makers show D(u) = depth * u**kappa coins within u per cent of the centre, out to `reach`; the
-steps of one maker are geometric, and the makers' steps are shifted against each other so that the sum is smooth.
+Normal ladder. Together the makers show D(u) = depth * u**kappa coins within u per cent of the centre, out to `reach`;
+the steps of one maker are geometric, and the makers' steps are shifted against each other so that the sum is smooth.
 
-Centre. c = (1 - w) mid + w last, moved against the own inventory: c (1 - skew q / Q), the first-order term of the reservation
-price of Avellaneda and Stoikov (2008); q inventory (perpetual and spot coins together), Q its limit.
+Centre. c = (1 - w) mid + w last, moved against the own inventory: c (1 - skew q / Q), the first-order term of the
+reservation price of Avellaneda and Stoikov (2008); q inventory (perpetual and spot coins together), Q its limit.
 
 Share shown. s = max(sticky, obliged, g i l) with
     g  thinning: falls at once to g* = 1 / min(fmax, 1 + (z / z0)**p), comes back by dg/dt = (g* - g) / tau;
@@ -12,10 +12,10 @@ Share shown. s = max(sticky, obliged, g i l) with
     i  inventory: 1 - q / Q on the bid, 1 + q / Q on the ask, within [0, 1];
     l  losses: 0 for `pause_s` after the wealth has fallen by more than a personal share of the risk capital Q * price.
 
-Clock. A maker comes back to its quotes with a given probability a second. Inside a tick those who are awake look again in
-every round, with the fresh last price; then they only take away.
+Clock. A maker comes back to its quotes with a given probability a second. Inside a tick those who are awake look
+again in every round, with the fresh last price; then they only take away.
 
-Grades: ladder and thinning law fitted to reported depth (`targets` 4.1, 4.3, 4.9), withdrawal by loss assumed.
+Grades: ladder and thinning are calibrated to reported depth, in calm and by z; withdrawal by loss is assumed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ _TASTE = stream("maker taste")
 class MakersParameters(Parameters):
     """Market makers of one venue."""
 
-    count: int = quantity(20, unit="makers", source="number of large quoting firms, not observed", ge=1, le=400, likely=(10, 40))
+    count: int = quantity(
+        20, unit="makers", source="number of large quoting firms, not observed", ge=1, le=400, likely=(10, 40)
+    )
     depth_coins: float = quantity(
         2090.0,
         unit="BTC",
@@ -51,22 +53,35 @@ class MakersParameters(Parameters):
         text="normal depth within 1 % of the centre on each side of the perpetual, all makers",
     )
     depth_exponent: float = quantity(
-        1.13, unit="-", source="cumulative depth of BTC against distance, order-book snapshots", gt=0.2, le=3.0, grade="B"
+        1.13,
+        unit="-",
+        source="cumulative depth of BTC against distance, order-book snapshots",
+        gt=0.2,
+        le=3.0,
+        grade="B",
     )
     spot_share: float = quantity(
         0.3, unit="-", source="spot over perpetual depth, not observed", ge=0.0, le=5.0, likely=(0.15, 0.6)
     )
-    reach: float = quantity(0.14, unit="fraction", source=SEARCH, gt=0.0, lt=0.9, text="farthest quote on the perpetual")
+    reach: float = quantity(
+        0.14, unit="fraction", source=SEARCH, gt=0.0, lt=0.9, text="farthest quote on the perpetual"
+    )
     spot_reach: float = quantity(0.08, unit="fraction", source="bounds the coins tied up", gt=0.0, lt=0.9)
-    steps: int = quantity(36, unit="steps", source="resolution: a step is 1.4 times as far as the one before", ge=2, le=200)
+    steps: int = quantity(
+        36, unit="steps", source="resolution: a step is 1.4 times as far as the one before", ge=2, le=200
+    )
     first_ticks: float = quantity(
         1.0, unit="ticks", source="the calm spread of the perpetual is 1 tick", ge=0.5, le=1000.0, grade="M"
     )
     thinning_level: float = quantity(15.8, unit="-", source=SEARCH, gt=0.0, grade="calibrated", likely=(12.0, 18.0))
     thinning_spread: float = quantity(0.5, unit="log", source=SEARCH, ge=0.0, le=2.0, text="sd of ln z0 over makers")
-    thinning_power: float = quantity(2.35, unit="-", source=SEARCH, ge=0.0, le=8.0, grade="calibrated", likely=(1.75, 2.4))
+    thinning_power: float = quantity(
+        2.35, unit="-", source=SEARCH, ge=0.0, le=8.0, grade="calibrated", likely=(1.75, 2.4)
+    )
     thinning_max: float = quantity(25.0, unit="-", source=SEARCH, ge=1.0, grade="calibrated", likely=(25.0, 100.0))
-    return_s: float = quantity(400.0, unit="s", source=SEARCH, gt=0.0, likely=(120.0, 600.0), text="tau, hardly identified")
+    return_s: float = quantity(
+        400.0, unit="s", source=SEARCH, gt=0.0, likely=(120.0, 600.0), text="tau, hardly identified"
+    )
     requote_rate: float = quantity(
         0.8, unit="1/s", source=SEARCH, gt=0.0, le=1.0, likely=(0.5, 1.0), text="probability of a look within a second"
     )
@@ -77,9 +92,16 @@ class MakersParameters(Parameters):
     skew: float = quantity(
         0.0001, unit="fraction", source="sign and shape after Avellaneda and Stoikov, size assumed", ge=0.0, le=0.05
     )
-    sticky: float = quantity(0.03, unit="-", source=SEARCH, ge=0.0, le=1.0, likely=(0.0, 0.05), text="share never withdrawn")
+    sticky: float = quantity(
+        0.03, unit="-", source=SEARCH, ge=0.0, le=1.0, likely=(0.0, 0.05), text="share never withdrawn"
+    )
     obliged: float = quantity(
-        0.0, unit="-", source="policy: no maker on 10 Oct 2025 had to stay", ge=0.0, le=1.0, text="least share of the normal size"
+        0.0,
+        unit="-",
+        source="policy: no maker on 10 Oct 2025 had to stay",
+        ge=0.0,
+        le=1.0,
+        text="least share of the normal size",
     )
     loss_share: float = quantity(
         0.15,
@@ -122,15 +144,15 @@ def ladder(
     shift[order] = (np.arange(makers) + 0.5) / makers
     edge = reach * np.exp(-log_ratio * (np.arange(steps - 1, -1, -1)[None, :] + shift[:, None]))
     cumulative = depth_coins / makers * (100.0 * edge) ** kappa / lot_coins
-    # An order stands for the interval up to its edge. Putting it at the edge would show too little on average, so it stands
-    # where the mean over the shifts of the step function equals D(u).
+    # An order stands for the interval up to its edge. Putting it at the edge would show too little on average, so it
+    # stands where the mean over the shifts of the step function equals D(u).
     bias = kappa * log_ratio
     distance = edge * math.exp(-log_ratio * math.log(bias / -math.expm1(-bias)) / bias)
     return distance, cumulative
 
 
 class Makers(Participant):
-    """All market makers of a venue: machines with one account row each and a ladder on its perpetual and its spot market."""
+    """All market makers of a venue: machines with one account row each and a ladder on perpetual and spot market."""
 
     machine = True
     latency = MACHINE_LATENCY
@@ -179,7 +201,7 @@ class Makers(Participant):
         self._fund(world)
 
     def _fund(self, world: World) -> None:
-        """Cash for every bid and offer twice over (a moved order releases its reserve only after the batch), and coins."""
+        """Cash for all quotes twice over (a moved order releases its reserve only after the batch), and coins."""
         p, markets = self.parameters, world.markets
         perp_value = float(world.start_ticks[world.perp]) * float(markets.tick_value[world.perp])
         self._limit_lots = p.inventory_coins / p.count / float(markets.lot_coins[world.perp])
@@ -213,7 +235,7 @@ class Makers(Participant):
         return wealth
 
     def _scales(self, view: View, fresh: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Share of the normal size, (2, makers), and inventory over its limit, (makers,); `fresh`: first look of a tick."""
+        """Share of the normal size (2, makers), inventory over its limit (makers,); `fresh`: first look of a tick."""
         p, world = self.parameters, self.world
         if self._memory is None:
             self._memory = PriceMemory(view.last_ticks, view.tick_s)
@@ -227,7 +249,9 @@ class Makers(Participant):
         slot = int(world.markets.slot[world.perp])
         inventory = (world.accounts.position[slot, self.rows] + self._coins_lots()) / self._limit_lots
         perp_ticks = float(view.mark_ticks[world.perp] or view.last_ticks[world.perp])
-        lost = (self._opening_wealth - self._wealth(perp_ticks, float(view.last_ticks[world.spot]))) / self._risk_capital
+        lost = (
+            self._opening_wealth - self._wealth(perp_ticks, float(view.last_ticks[world.spot]))
+        ) / self._risk_capital
         hit = (lost > self._loss_limit) & (view.seconds >= self._paused_until_s)
         if hit.any():
             # The next pause needs a further loss of the same size, not the old one again.
@@ -251,7 +275,7 @@ class Makers(Participant):
         self.offered = float(scale.mean())
         shift = 1.0 - p.skew * np.clip(inventory, -1.0, 1.0)
         for index, market in enumerate(self.markets):
-            self._quote(view, batch, index, market, scale, shift, fresh)
+            self._quote(view, batch, index, market, scale, shift, fresh, first)
 
     def _quote(
         self,
@@ -262,11 +286,13 @@ class Makers(Participant):
         scale: NDArray[np.float64],
         shift: NDArray[np.float64],
         refill: bool,
+        first: bool,
     ) -> None:
         """One market's messages, remembered for `after_trade`."""
         p = self.parameters
         bid, ask, last = int(view.bid_ticks[market]), int(view.ask_ticks[market]), int(view.last_ticks[market])
-        mid = 0.5 * (bid + ask) if bid > 0 and ask > 0 else float(last)
+        # Before there are quotes, what rests in the book is far from the price and its middle means nothing.
+        mid = 0.5 * (bid + ask) if bid > 0 and ask > 0 and not first else float(last)
         centre = ((1.0 - p.last_weight) * mid + p.last_weight * last) * shift
         emitted = self._emitted[self._sent :]
         count = quote(

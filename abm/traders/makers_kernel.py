@@ -1,4 +1,4 @@
-"""Compiled part of the market makers: the difference between the ladder wanted and the ladder that rests, as messages."""
+"""Compiled part of the market makers: the difference between the ladder wanted and the one that rests, as messages."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def quote(
 ) -> int:
     """Write what changes one market's ladders into `out`; returns the number of messages.
 
-    `orders` is the pool of `Books`; `handles` int64 (makers, 2, steps) are the orders of bids (0) and asks (1) and is tidied
-    here; `emitted` int64 receives the flat index into `handles` of each message. `scale` (2, makers) is the share of the normal
-    size, `distance` (makers, steps) the distance from the centre as a fraction, `cumulative_lots` (makers, steps) the normal
-    lots up to and including a step. `bid_ticks`, `ask_ticks`: best prices, 0 = empty; nothing is quoted through them.
+    `orders` is the pool of `Books`; `handles` int64 (makers, 2, steps) are the orders of bids (0) and asks (1) and is
+    tidied here; `emitted` int64 receives the flat index into `handles` of each message. `scale` (2, makers) is the
+    share of the normal size, `distance` (makers, steps) the distance from the centre as a fraction, `cumulative_lots`
+    (makers, steps) the normal lots up to and including a step. `bid_ticks`, `ask_ticks`: best prices, 0 = empty;
+    nothing is quoted through them.
 
-    `refill` is true in the first round of a tick only. In later rounds quotes are taken away or moved further out, never
-    added: how fast a book refills is a matter of the clock, not of the number of rounds.
+    `refill` is true in the first round of a tick only. In later rounds quotes are taken away or moved further out,
+    never added: how fast a book refills is a matter of the clock, not of the number of rounds.
     """
     count = 0
     steps = distance.shape[1]
@@ -55,7 +56,7 @@ def quote(
             placed = 0
             for step in range(steps):
                 reach = distance[maker, step] * centre
-                price = side * int(math.floor(side * centre - reach))
+                price = side * math.floor(side * centre - reach)
                 if opposite > 0 and side * (price - opposite) >= 0:
                     price = opposite - side
                 total = int(cumulative_lots[maker, step] * scale[index, maker])

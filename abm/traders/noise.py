@@ -2,10 +2,10 @@
 
     flow  = rate * min(cap, max(floor, 1 + slope (z - 1)))   coins a second, z = `abm.traders.stress`
 
-Orders come from a few deep accounts. Each keeps one direction for `direction_s`, so that the flow has runs as real signs do;
-order sizes are lognormal; a worst price `slip` bounds every order. An account leans against its own inventory and stays near
-zero in the long run. The rate is the median volume of September 2025 (119,320 BTC a day, graded A); the law in z is
-calibrated with a one-book prototype; the split into orders is assumed.
+Orders come from a few deep accounts. Each keeps one direction for `direction_s`, so that the flow has runs as real
+signs do; order sizes are lognormal; a worst price `slip` bounds every order. An account leans against its own
+inventory and stays near zero in the long run. The rate is the median volume of September 2025 (119,320 BTC a day,
+graded A); the law in z is calibrated with a one-book prototype; the split into orders is assumed.
 """
 
 from __future__ import annotations
@@ -32,19 +32,33 @@ class NoiseParameters(Parameters):
 
     accounts: int = quantity(60, unit="accounts", source="a resolution", ge=1, le=10_000)
     rate_coins: float = quantity(
-        1.5, unit="BTC/s", source="119,320 BTC a day, median of 15 Sep to 9 Oct 2025", ge=0.0, grade="A", likely=(1.0, 2.0)
+        1.5,
+        unit="BTC/s",
+        source="119,320 BTC a day, median of 15 Sep to 9 Oct 2025",
+        ge=0.0,
+        grade="A",
+        likely=(1.0, 2.0),
     )
     spot_share: float = quantity(
-        0.17, unit="-", source="BTC turnover 10 Oct 2025 21:09-22:00: spot 8.6, perpetuals 51.5 $bn", ge=0.0, le=5.0, grade="A"
+        0.17,
+        unit="-",
+        source="BTC turnover 10 Oct 2025 21:09-22:00: spot 8.6, perpetuals 51.5 $bn",
+        ge=0.0,
+        le=5.0,
+        grade="A",
     )
     slope: float = quantity(1.15, unit="-", source=SEARCH, ge=0.0, grade="calibrated")
     floor: float = quantity(0.3, unit="-", source="no flow below a third of the ordinary one", ge=0.0, le=1.0)
     cap: float = quantity(25.0, unit="-", source=SEARCH, ge=1.0, grade="calibrated", likely=(25.0, 60.0))
     slip: float = quantity(0.003, unit="fraction", source=SEARCH, ge=0.0, le=0.05, grade="calibrated")
-    orders_s: float = quantity(6.0, unit="1/s", source="not observed", gt=0.0, text="orders on the perpetual at the ordinary rate")
+    orders_s: float = quantity(
+        6.0, unit="1/s", source="not observed", gt=0.0, text="orders on the perpetual at the ordinary rate"
+    )
     size_spread: float = quantity(1.5, unit="log", source="not observed", ge=0.0, le=3.0)
     direction_s: float = quantity(120.0, unit="s", source="not observed", gt=0.0, likely=(10.0, 600.0))
-    inventory_coins: float = quantity(100.0, unit="BTC", source="not observed", gt=0.0, text="an account leans back near it")
+    inventory_coins: float = quantity(
+        100.0, unit="BTC", source="not observed", gt=0.0, text="an account leans back near it"
+    )
 
 
 class Noise(Participant):

@@ -1,17 +1,18 @@
 """Retail traders on the perpetual: thousands of accounts that review now and then, by one rule.
 
-Reviews. Each trader reviews once in every interval of `review_s` (news traders: `news_s`), at a moment drawn anew for each
-interval. With r_h the return over h seconds, p the last price, F fair value, u uniform in (0, 1):
+Reviews. Each trader reviews once in every interval of `review_s` (news traders: `news_s`), at a moment drawn anew for
+each interval. With r_h the return over h seconds, p the last price, F fair value, u uniform in (0, 1):
 
-    panic     long and D = ln(high_600 / p) above a personal d: sell all if u < min(panic_most, panic (D / d - 1))
+    panic     long, D = ln(high_600 / p) above a personal d and r_180 < 0, still falling:
+              sell all if u < min(panic_most, panic (D / d - 1))
     covering  short whose entry is above p (1 + personal gain): buy back if u < cover_chance
     leaving   any position: close with the chance review_s / holding_s
-    stops     a share of the longs (and shorts) keeps a reduce-only stop in the book, some a reduce-only take-profit limit
+    stops     some keep a reduce-only stop in the book, some a reduce-only take-profit limit
     trend     flat, of the trend kind: buy if r_300 > trend_level and u < trend_gain r_300
     value     flat, of the value kind: buy if F (1 + belief) / p - 1 > value_level and u < value_chance
     shorts    flat and waiting to go short: sell if u < -short_gain r_180, at 20-50x: "the fall goes on"
     noise     flat: enter with the chance review_s / idle_s
-    news      target news_lots clip(gap / news_width), gap = F (1 + belief) / p - 1; trades the difference when reviewing
+    news      target news_lots clip(gap / news_width), gap = F / p - 1; trades the difference when reviewing
 
 Entries and exits are immediate-or-cancel orders with a worst price `slip` (panic: `panic_slip`) from the last price.
 The opening state is in `abm.traders.retail_opening`. Starting values were found in a search on 10 October 2025 with a
@@ -219,7 +220,7 @@ class RetailCohort(Participant):
 
 
 class RetailTrader(Participant):
-    """One retail trader: a handle (cohort, number) without state of its own; its properties read the cohort's arrays."""
+    """One retail trader: a handle (cohort, number) without state; its properties read the cohort's arrays."""
 
     def __init__(self, model: Any, cohort: RetailCohort, number: int) -> None:
         super().__init__(model, cohort.parameters)
@@ -253,7 +254,7 @@ class RetailTrader(Participant):
         return int(settled) + value
 
     def decide_one(self, view: View) -> tuple[NDArray[Any], I64]:
-        """Messages of one review and, for each, where its handle is kept (2 * number + (0 stop, 1 take-profit)) or NOBODY."""
+        """Messages of one review, and where their handles are kept: 2 * number + (0 stop, 1 take-profit) or NOBODY."""
         cohort, me, row = self.cohort, self.number, self.row
         world, accounts, taste = cohort.world, cohort.world.accounts, cohort.taste
         tick_value = int(world.markets.tick_value[world.perp])

@@ -66,9 +66,9 @@ def retail_rule(
 ) -> tuple[int, int, int, int, int, int, int]:
     """What one trader does at a review: numbers in, (op, side, size_lots, price_ticks, stop_ticks, flags, reason) out.
 
-    Prices in ticks; returns, drawdown, distances, gains and slips as fractions; `draw_*` uniform in (0, 1); chances are for
-    one review. A `stop_distance` or `profit_distance` of 0 means: wants none, or has one already. `rested`: long enough since
-    the last exit to think of a new position. Equations in `abm.traders.retail`.
+    Prices in ticks; returns, drawdown, distances, gains and slips as fractions; `draw_*` uniform in (0, 1); chances
+    are for one review. A `stop_distance` or `profit_distance` of 0 means: wants none, or has one already. `rested`:
+    long enough since the last exit to think of a new position. Equations in `abm.traders.retail`.
     """
     gap = fair_ticks * (1.0 + belief) / last_ticks - 1.0
     if kind == NEWS:
@@ -83,7 +83,7 @@ def retail_rule(
         side = BUY if position_lots > 0 else SELL
         reason = 0
         worst = slip
-        if side == BUY and drawdown_600 > panic_drawdown:
+        if side == BUY and drawdown_600 > panic_drawdown and return_180 < 0.0:
             if draw_exit < min(panic_most, panic * (drawdown_600 / panic_drawdown - 1.0)):
                 reason = BY_PANIC
                 worst = panic_slip
@@ -159,10 +159,10 @@ def review(
 ) -> int:
     """Messages of the traders `woken` (numbers within the cohort, ascending) into `out`; returns how many.
 
-    `taste` float64 (6, n): news lots, belief, panic drawdown, cover gain, stop and take-profit distance. `protective` int64
-    (n, 2): handles of stop and take-profit. `numbers` are the rule's parameters from `panic` on, then usage and rest. `emitted`
-    receives 2 * trader + (0 stop, 1 take-profit) for a message whose handle is to be kept, else NOBODY. A trader who leaves
-    first cancels what protects the position. `out` needs three records a trader.
+    `taste` float64 (6, n): news lots, belief, panic drawdown, cover gain, stop and take-profit distance. `protective`
+    int64 (n, 2): handles of stop and take-profit. `numbers` are the rule's parameters from `panic` on, then usage and
+    rest. `emitted` receives 2 * trader + (0 stop, 1 take-profit) for a message whose handle is to be kept, else
+    NOBODY. A trader who leaves first cancels what protects the position. `out` needs three records a trader.
     """
     count = 0
     for w in range(woken.size):

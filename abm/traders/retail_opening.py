@@ -1,14 +1,15 @@
-"""The state in which retail traders are found: sizes, leverage, entry prices, as a pure function of parameters and seed.
+"""The state in which retail traders are found: sizes, leverage, entries, as a pure function of parameters and seed.
 
-Sizes. Bounded Pareto with tail index `size_tail` inside each leverage class; the bound keeps one account below `largest_share`
-of its class. Classes are scaled to their notional, so open interest and leverage mix are the same for any number of accounts.
+Sizes. Bounded Pareto with tail index `size_tail` inside each leverage class; the bound keeps one account below
+`largest_share` of its class. Classes are scaled to their notional, so open interest and leverage mix are the same for
+any number of accounts.
 
-Entries. A trader of age a entered at the price of that time (a coarse path of turning points) times a small scatter; who would
-have been liquidated since is replaced by a younger one. High leverage therefore means young positions.
+Entries. A trader of age a entered at the price of that time (a coarse path of turning points) times a small scatter;
+who would have been liquidated since is replaced by a younger one. High leverage therefore means young positions.
 
-Strata. Inside a class the account of size rank k takes the quantiles frac(k phi + u) of age and frac(k sqrt(2) + v) of leverage:
-neighbours in size are spread evenly over entries, so no seed owes its path to one large account near the price. Which
-account id has which rank is a keyed shuffle.
+Strata. Inside a class the account of size rank k takes the quantiles frac(k phi + u) of age and frac(k sqrt(2) + v)
+of leverage: neighbours in size are spread evenly over entries, so no seed owes its path to one large account near the
+price. Which account id has which rank is a keyed shuffle.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ LEVERAGES: tuple[tuple[tuple[int, float], ...], ...] = (
     ((5, 0.6), (6, 0.1), (7, 0.1), (8, 0.2)),
     ((1, 0.7), (2, 0.15), (3, 0.1), (4, 0.05)),
 )
-"""Whole-number leverages inside the classes >= 20x, 10-20x, 5-10x, < 5x and their frequency: round numbers prevail (assumed)."""
+"""Leverages inside the classes >= 20x, 10-20x, 5-10x, < 5x and their frequency: round numbers prevail (assumed)."""
 _SURVIVAL_MAINTENANCE = 0.005
 
 
 @dataclass(slots=True)
 class OpeningBook:
-    """One entry a trader, shape (n,): signed lots, entry price, leverage, margin mode, free cash in lots of notional at 1x."""
+    """One entry a trader, shape (n,); `cash_lots` is free cash in lots at the opening price."""
 
     position_lots: I64
     entry_ticks: I64
@@ -52,7 +53,7 @@ class OpeningBook:
 
 
 def bounded_pareto(quantile: NDArray[np.float64], tail: float, count: int, largest_share: float) -> NDArray[np.float64]:
-    """Sizes as a share of their sum at `quantile` in (0, 1) of a Pareto law bounded so that none exceeds `largest_share`.
+    """Sizes as a share of their sum at `quantile` in (0, 1) of a Pareto law bounded at about `largest_share`.
 
     `count` is the number of draws the bound is meant for. Returns float64, same shape, summing to 1.
     """
@@ -173,8 +174,8 @@ def entry_ratio(
 ) -> NDArray[np.float64]:
     """Entry price over the opening price of positions that have survived until now; shape (n,).
 
-    Age has an exponential law cut at the length of the path; a position that would have been liquidated on the way, or would
-    be within `safety` of it now, gets 0.6 of the age and is tried again, in the end at the present price.
+    Age has an exponential law cut at the length of the path; a position that would have been liquidated on the way,
+    or would be within `safety` of it now, gets 0.6 of the age and is tried again, in the end at the present price.
     """
     path_age = np.array(p.path_days)
     path = np.array(p.path_ratio)

@@ -14,40 +14,83 @@ UNKNOWN = "not observed"
 class RetailParameters(Parameters):
     """Retail traders of one venue's perpetual."""
 
-    accounts: int = quantity(100_000, unit="accounts", source="a resolution, not a number of people", ge=50, le=5_000_000)
+    accounts: int = quantity(
+        100_000, unit="accounts", source="a resolution, not a number of people", ge=50, le=5_000_000
+    )
     open_interest_coins: float = quantity(
-        90_000.0, unit="BTC", source="order of magnitude of the largest venue, 10 Oct 2025", gt=0.0, likely=(60e3, 120e3)
+        90_000.0,
+        unit="BTC",
+        source="order of magnitude of the largest venue, 10 Oct 2025",
+        gt=0.0,
+        likely=(60e3, 120e3),
     )
     short_share: float = quantity(
-        0.3, unit="-", source=UNKNOWN, ge=0.0, le=1.0, likely=(0.15, 0.5), text="retail shorts over retail longs, by notional"
+        0.3,
+        unit="-",
+        source=UNKNOWN,
+        ge=0.0,
+        le=1.0,
+        likely=(0.15, 0.5),
+        text="retail shorts over retail longs, by notional",
     )
-    long_accounts: float = quantity(0.5, unit="-", source=UNKNOWN, gt=0.0, lt=1.0, text="share of accounts that are long")
-    short_accounts: float = quantity(0.2, unit="-", source=UNKNOWN, ge=0.0, lt=1.0, text="share of accounts that are short")
+    long_accounts: float = quantity(
+        0.5, unit="-", source=UNKNOWN, gt=0.0, lt=1.0, text="share of accounts that are long"
+    )
+    short_accounts: float = quantity(
+        0.2, unit="-", source=UNKNOWN, ge=0.0, lt=1.0, text="share of accounts that are short"
+    )
     class_notional: tuple[float, float, float, float] = quantity(
-        (0.012, 0.049, 0.106, 0.833), unit="-", source=SEARCH, grade="calibrated", text="notional at >= 20x, 10-20x, 5-10x, < 5x"
+        (0.012, 0.049, 0.106, 0.833),
+        unit="-",
+        source=SEARCH,
+        grade="calibrated",
+        text="notional at >= 20x, 10-20x, 5-10x, < 5x",
     )
     class_accounts: tuple[float, float, float, float] = quantity(
-        (0.12, 0.18, 0.2, 0.5), unit="-", source="small accounts use more leverage; shares assumed", text="accounts in those classes"
+        (0.12, 0.18, 0.2, 0.5),
+        unit="-",
+        source="small accounts use more leverage; shares assumed",
+        text="accounts in those classes",
     )
     size_tail: float = quantity(
-        0.8, unit="-", source="Hill 0.76-0.87 of deleveraged accounts on Hyperliquid", gt=0.1, lt=1.0, grade="A", likely=(0.7, 0.9)
+        0.8,
+        unit="-",
+        source="Hill 0.76-0.87 of deleveraged accounts on Hyperliquid",
+        gt=0.1,
+        lt=1.0,
+        grade="A",
+        likely=(0.7, 0.9),
     )
-    largest_share: float = quantity(0.015, unit="-", source=UNKNOWN, gt=0.0, le=1.0, text="largest account in its leverage class")
-    isolated_share: float = quantity(0.8, unit="-", source=UNKNOWN, ge=0.0, le=1.0, text="isolated rather than cross margin")
-    spare_cash: float = quantity(0.3, unit="of margin", source=UNKNOWN, ge=0.0, text="free cash beside the initial margin")
-    age_days: float = quantity(6.0, unit="d", source=UNKNOWN, gt=0.0, likely=(3.0, 15.0), text="mean age before survival")
+    largest_share: float = quantity(
+        0.015, unit="-", source=UNKNOWN, gt=0.0, le=1.0, text="largest account in its leverage class"
+    )
+    isolated_share: float = quantity(
+        0.8, unit="-", source=UNKNOWN, ge=0.0, le=1.0, text="isolated rather than cross margin"
+    )
+    spare_cash: float = quantity(
+        0.3, unit="of margin", source=UNKNOWN, ge=0.0, text="free cash beside the initial margin"
+    )
+    age_days: float = quantity(
+        6.0, unit="d", source=UNKNOWN, gt=0.0, likely=(3.0, 15.0), text="mean age before survival"
+    )
     path_days: tuple[float, ...] = quantity(
         (0.0, 0.06, 0.3, 1.15, 2.11, 3.09, 4.07, 5.16, 5.66, 14.39, 16.12, 16.69, 22.1, 25.0),
-        unit="d", source="turning points (2.2 %) of Binance 5-minute bars, 15 Sep to 10 Oct 2025", grade="A",
+        unit="d",
+        source="turning points (2.2 %) of Binance 5-minute bars, 15 Sep to 10 Oct 2025",
+        grade="A",
         text="ages of the turning points of the price before the opening, rising from 0",
-    )  # fmt: skip
+    )
     path_ratio: tuple[float, ...] = quantity(
         (1.0, 0.9917, 1.0486, 1.0236, 1.0629, 1.0316, 1.0804, 1.0457, 1.0775, 0.9293, 0.975, 0.9496, 1.009, 0.98),
-        unit="-", source="turning points (2.2 %) of Binance 5-minute bars, 15 Sep to 10 Oct 2025", grade="A",
+        unit="-",
+        source="turning points (2.2 %) of Binance 5-minute bars, 15 Sep to 10 Oct 2025",
+        grade="A",
         text="price at those ages over the opening price",
-    )  # fmt: skip
+    )
     entry_scatter: float = quantity(0.006, unit="fraction", source="between the turning points", ge=0.0, le=0.2)
-    safety: float = quantity(0.004, unit="fraction", source=UNKNOWN, ge=0.0, lt=0.5, text="nobody opens nearer to liquidation")
+    safety: float = quantity(
+        0.004, unit="fraction", source=UNKNOWN, ge=0.0, lt=0.5, text="nobody opens nearer to liquidation"
+    )
 
     review_s: float = quantity(240.0, unit="s", source=SEARCH, gt=0.0, grade="calibrated")
     trend_share: float = quantity(0.4, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
@@ -55,7 +98,9 @@ class RetailParameters(Parameters):
     belief_spread: float = quantity(0.01, unit="log", source=UNKNOWN, ge=0.0, text="sd of the error about fair value")
     panic: float = quantity(0.7, unit="-", source=SEARCH, ge=0.0, grade="calibrated", likely=(0.5, 1.0))
     panic_most: float = quantity(0.25, unit="-", source=SEARCH, ge=0.0, le=1.0, grade="calibrated")
-    panic_drawdown: float = quantity(0.056, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated", text="median of d")
+    panic_drawdown: float = quantity(
+        0.056, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated", text="median of d"
+    )
     panic_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
     panic_slip: float = quantity(0.02, unit="fraction", source=UNKNOWN, ge=0.0, le=0.05)
     cover_gain: float = quantity(0.04, unit="fraction", source=UNKNOWN, gt=0.0, text="median personal gain")
@@ -66,8 +111,12 @@ class RetailParameters(Parameters):
     stop_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
     profit_share: float = quantity(0.05, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
     profit_distance: float = quantity(0.05, unit="fraction", source=UNKNOWN, gt=0.0, lt=0.9)
-    holding_s: float = quantity(172_800.0, unit="s", source=UNKNOWN, gt=0.0, text="mean time until a position is closed anyway")
-    idle_s: float = quantity(86_400.0, unit="s", source=UNKNOWN, gt=0.0, text="mean time until a flat trader enters anyway")
+    holding_s: float = quantity(
+        172_800.0, unit="s", source=UNKNOWN, gt=0.0, text="mean time until a position is closed anyway"
+    )
+    idle_s: float = quantity(
+        86_400.0, unit="s", source=UNKNOWN, gt=0.0, text="mean time until a flat trader enters anyway"
+    )
     rest_s: float = quantity(
         3600.0, unit="s", source="few who lost a position trade again within minutes (6.7 % in 5 min)", ge=0.0
     )
@@ -82,9 +131,13 @@ class RetailParameters(Parameters):
     entrant_long_coins: float = quantity(5000.0, unit="BTC", source=UNKNOWN, ge=0.0)
     entrant_long_leverage: float = quantity(5.0, unit="x", source=UNKNOWN, ge=2.0, le=75.0)
     entrant_leverage_spread: float = quantity(0.35, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
-    usage: float = quantity(0.9, unit="-", source="the rest pays fees", gt=0.0, le=1.0, text="share of free cash in an entry")
+    usage: float = quantity(
+        0.9, unit="-", source="the rest pays fees", gt=0.0, le=1.0, text="share of free cash in an entry"
+    )
     slip: float = quantity(0.003, unit="fraction", source=SEARCH, ge=0.0, le=0.05)
-    news_share: float = quantity(0.01, unit="-", source="a resolution", ge=0.0, lt=0.5, text="accounts that trade on news")
+    news_share: float = quantity(
+        0.01, unit="-", source="a resolution", ge=0.0, lt=0.5, text="accounts that trade on news"
+    )
     news_coins: float = quantity(3900.0, unit="BTC", source=SEARCH, ge=0.0, grade="calibrated", likely=(2e3, 5e3))
     news_width: float = quantity(0.05, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated")
     news_s: float = quantity(40.0, unit="s", source=SEARCH, gt=0.0, grade="calibrated")

@@ -1,16 +1,18 @@
 """A company that holds coins, with a loan secured by them and a loan-to-value covenant.
 
-H coins, debt D, cash C, price P. The covenant asks LTV = D / (H P) <= l. It is touched at P* = D / (l H); equity in the loan is
-gone at D / H. To come back to a target LTV t by selling x coins and repaying with the proceeds (no impact):
+H coins, debt D, cash C, price P. The covenant asks LTV = D / (H P) <= l. It is touched at P* = D / (l H); equity in
+the loan is gone at D / H. To come back to a target LTV t by selling x coins and repaying with the proceeds (no
+impact):
 
     (D - x P) / ((H - x) P) = t    =>    x = (D - t H P) / (P (1 - t))
 
-Free cash is used first. The company reviews on a slow clock; after a breach it sells x in the spot market over time, at most
-the share `participation` of the recent spot volume, and repays at every review with what has come in. The lender is outside
-the model: repaid debt stays on the company's account as money set aside, counted as `repaid_micro` and no longer as cash.
+Free cash is used first. The company reviews on a slow clock; after a breach it sells x in the spot market over time,
+at most the share `participation` of the recent spot volume, and repays at every review with what has come in. The
+lender is outside the model: repaid debt stays on the company's account as money set aside, counted as `repaid_micro`
+and no longer as cash.
 
-The default company is an assumed stress case: its holdings and its loan are not those of any firm. Large convertible notes of
-2025 were unsecured and had no price trigger.
+The default company is an assumed stress case: its holdings and its loan are not those of any firm. Large convertible
+notes of 2025 were unsecured and had no price trigger.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def zero_equity_price(debt: float, coins: float) -> float:
 
 
 def coins_to_sell(debt: float, coins: float, price: float, target: float) -> float:
-    """Coins whose sale at `price`, all proceeds repaid, brings LTV to `target`: (D - t H P) / (P (1 - t)), within [0, H].
+    """Coins whose sale at `price`, proceeds repaid, brings LTV to `target`: (D - t H P) / (P (1 - t)), in [0, H].
 
     Money in dollars, 0 <= target < 1.
     """
@@ -51,9 +53,16 @@ class TreasuryParameters(Parameters):
     """One treasury company."""
 
     coins: float = quantity(
-        5000.0, unit="BTC", source="a mid-sized holder; stress case", ge=0.0, likely=(0.0, 30e3), text="holdings pledged for the loan"
+        5000.0,
+        unit="BTC",
+        source="a mid-sized holder; stress case",
+        ge=0.0,
+        likely=(0.0, 30e3),
+        text="holdings pledged for the loan",
     )
-    debt_usd: float = quantity(280e6, unit="$", source="stress case: covenant at -4 % from 116,830", ge=0.0, text="secured loan")
+    debt_usd: float = quantity(
+        280e6, unit="$", source="stress case: covenant at -4 % from 116,830", ge=0.0, text="secured loan"
+    )
     cash_usd: float = quantity(1e6, unit="$", source="thin, as reported of such firms", ge=0.0)
     ltv_limit: float = quantity(0.5, unit="-", source="stress case", gt=0.0, lt=1.0, likely=(0.4, 0.8))
     ltv_target: float = quantity(0.5, unit="-", source="back to the limit, no further", gt=0.0, lt=1.0)
@@ -110,8 +119,8 @@ class Treasury(Participant):
     def review(self, view: View) -> list[dict[str, Any]]:
         """The covenant, on its slow clock: repay with what came in, then see whether more must be sold.
 
-        Returns the breaches (one or none) as fields of a COVENANT event: account, price_ticks, size_lots, amount (LTV in
-        millionths).
+        Returns the breaches (one or none) as fields of a COVENANT event: account, price_ticks, size_lots, amount (LTV
+        in millionths).
         """
         if view.seconds < self._next_review_s or self.parameters.debt_usd <= 0.0:
             return []

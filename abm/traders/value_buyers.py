@@ -4,12 +4,13 @@ With gap = F / p - 1 (F fair value, p last price), a buyer wants in all
 
     V clip((gap - m) / w, 0, 1)
 
-and closes the distance to it with speed 1 / tau, when it looks, every `look_s` on average. The share `resting` of what it adds
-becomes a bid below the market, `offset` away and moved along at each look; the rest is taken at once. It holds what it
-bought. m is lognormal over buyers around `margin`; of the capital V the share `spot_share` works in the spot market.
+and closes the distance to it with speed 1 / tau, when it looks, every `look_s` on average. The share `resting` of
+what it adds becomes a bid below the market, `offset` away and moved along at each look; the rest is taken at once. It
+holds what it bought. m is lognormal over buyers around `margin`; of the capital V the share `spot_share` works in the
+spot market.
 
-V, m, w, tau and the resting share were found in a search with a one-book prototype (graded calibrated): bids that rest, not
-bids that take, are what keeps net taker flow as small as observed. The split over markets is assumed.
+V, m, w, tau and the resting share were found in a search with a one-book prototype (graded calibrated): bids that
+rest, not bids that take, are what keeps net taker flow as small as observed. The split over markets is assumed.
 """
 
 from __future__ import annotations
@@ -35,14 +36,22 @@ class ValueBuyersParameters(Parameters):
     """Buyers of large discounts."""
 
     accounts: int = quantity(60, unit="accounts", source="a resolution", ge=2, le=10_000)
-    coins: float = quantity(14_400.0, unit="BTC", source=SEARCH, ge=0.0, grade="calibrated", likely=(12e3, 20e3), text="V")
+    coins: float = quantity(
+        14_400.0, unit="BTC", source=SEARCH, ge=0.0, grade="calibrated", likely=(12e3, 20e3), text="V"
+    )
     margin: float = quantity(
         0.036, unit="fraction", source=SEARCH, ge=0.0, grade="calibrated", likely=(0.025, 0.04), text="m"
     )
     margin_spread: float = quantity(0.15, unit="log", source="not observed", ge=0.0, le=1.0)
     width: float = quantity(0.085, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated", text="w")
     speed_s: float = quantity(
-        48.0, unit="s", source=SEARCH, gt=0.0, grade="calibrated", likely=(35.0, 60.0), text="tau; at 200 s prices run away"
+        48.0,
+        unit="s",
+        source=SEARCH,
+        gt=0.0,
+        grade="calibrated",
+        likely=(35.0, 60.0),
+        text="tau; at 200 s prices run away",
     )
     resting: float = quantity(0.79, unit="-", source=SEARCH, ge=0.0, le=1.0, grade="calibrated")
     look_s: float = quantity(8.0, unit="s", source="not observed", gt=0.0)
@@ -54,7 +63,7 @@ class ValueBuyersParameters(Parameters):
 
 
 class ValueBuyers(Participant):
-    """Accounts that buy discounts; the first ones in the spot market, the others on the perpetual; one resting bid each."""
+    """Accounts that buy discounts: the first in the spot market, the others on the perpetual; one bid each."""
 
     latency = PEOPLE_LATENCY
     row_kind = VALUE_BUYER
@@ -117,9 +126,7 @@ class ValueBuyers(Participant):
         price = np.floor(last * (1.0 - self._offset))[looks].astype(np.int64)
         self._send(batch, looks, take, rest, resting, np.maximum(price, 1), last)
 
-    def _send(
-        self, batch: Batch, looks: I64, take: I64, rest: I64, resting: I64, price: I64, last: I64
-    ) -> None:
+    def _send(self, batch: Batch, looks: I64, take: I64, rest: I64, resting: I64, price: I64, last: I64) -> None:
         """First what is taken, then the bids: new, moved or cancelled."""
         p = self.parameters
         takers, bids = take > 0, (rest > 0) | (resting > 0)
@@ -135,7 +142,9 @@ class ValueBuyers(Participant):
         bid["price_ticks"], bid["size_lots"] = price[bids], rest[bids]
         bid["side"], bid["reason"], bid["latency"] = BUY, BY_VALUE, self.latency
         self._keep = np.concatenate([np.full(who.size, NOBODY), mine])
-        self._old = np.concatenate([np.full(who.size, NOBODY), np.where(bid["op"] == REPLACE, self._handle[mine], NOBODY)])
+        self._old = np.concatenate(
+            [np.full(who.size, NOBODY), np.where(bid["op"] == REPLACE, self._handle[mine], NOBODY)]
+        )
 
     def after_trade(self, handles: I64, offset: int) -> None:
         """Remember the bids. A replace that was refused leaves its old order where it was."""

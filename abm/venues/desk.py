@@ -18,7 +18,7 @@ from abm.clearing.trading import TradingFloor
 from abm.events import BY_FUND, FUNDING
 from abm.state import BUY, FORCED, I64, IOC, MESSAGE, NOBODY, REDUCE_ONLY, SELL, TRIGGER
 from abm.units import MICRO, rate_units
-from abm.venues.preset import PerpetualRules, VenuePreset
+from abm.venues.preset import FundingRules, PerpetualRules, VenuePreset
 
 if TYPE_CHECKING:
     from abm.venues.exchange import ForcedTotals
@@ -53,6 +53,7 @@ class PerpetualDesk:
             interval_h=f.interval_h, period_ms=f.sample_period_s * 1000, linear=f.weights == "linear", last_rate=last_rate,
         )  # fmt: skip
         self._impact_units = f.impact_usd * MICRO
+        self._preload(last_rate, rate_units(f.interest), rate_units(f.clamp), f)
         self.ladder = MarginLadder(market, markets, floor.accounts, 0, LADDER_LEVELS)
         liquidation = preset.liquidation
         engine_rules = LiquidationRules(
@@ -65,6 +66,12 @@ class PerpetualDesk:
         self._forced: Forced | None = None
         self._cause = NOBODY
         self.unwound = False
+
+    def _preload(self, last_rate: int, interest: int, clamp: int, f: FundingRules) -> None:
+        """The interval under way is taken to have had, so far, the premium that gave the last rate (assumed)."""
+        premium = interest if last_rate == interest else last_rate + (clamp if last_rate > interest else -clamp)
+        elapsed_ms = self.start_ms % (f.interval_h * 3_600_000)
+        self.funding.preload(premium, elapsed_ms // (f.sample_period_s * 1000))
 
     def rebuild(self) -> None:
         """Put every account into the margin ladder; once, after the opening."""
@@ -91,11 +98,11 @@ class PerpetualDesk:
         self._cause = int(self.floor.last_fill_seq[source])
 
     def sample_premium(self, now_ms: int) -> None:
-        """Premium of the perpetual over its index, from the prices that the impact size would get; by clock."""
+        """Premium of the perpetual over its index, from what selling and buying the impact size would get; by clock."""
         lots = max(self._impact_units // (self.index_ticks * self.tick_value), 1)
         books = self.floor.books
         self.funding.sample(
-            now_ms, books.impact_ticks(self.market, BUY, lots), books.impact_ticks(self.market, SELL, lots), self.index_ticks
+            now_ms, books.impact_ticks(self.market, SELL, lots), books.impact_ticks(self.market, BUY, lots), self.index_ticks
         )
 
     # --- forced action ------------------------------------------------------------------------------------------------

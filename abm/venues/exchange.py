@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import mesa
 import numpy as np
@@ -34,10 +36,21 @@ class ForcedTotals:
     deleveraged_accounts: int = 0
 
 
+class AgentNumbers(WeakKeyDictionary[Any, Iterator[int]]):
+    """Counters of agents by model that do not keep the model alive, as those of Mesa 3.3 do; later versions need none."""
+
+    def __getitem__(self, model: Any) -> Iterator[int]:
+        return self.setdefault(model, count(1))
+
+
+AGENT_NUMBERS = AgentNumbers()
+
+
 class Exchange(mesa.Agent):
     """One venue. As a machine it also sends the orders by which its insurance fund unloads what it took over."""
 
     machine = True
+    _ids = AGENT_NUMBERS
 
     def __init__(
         self, model: Any, venue: int, preset: VenuePreset, floor: TradingFloor, first_row: int, start_ticks: I64,
@@ -101,7 +114,7 @@ class Exchanges:
 
     def _now_ms(self, desk: PerpetualDesk) -> int:
         model = self.venues[0].model
-        return desk.now_ms(model.tick, model.scenario.tick_s)
+        return desk.now_ms(model.tick, model.setup.tick_s)
 
     def begin_tick(self) -> None:
         """Forget the last tick's totals."""

@@ -124,7 +124,10 @@ class BackstopRules(Parameters):
         0, unit="$", source="no public threshold", text="marked equity that sets off deleveraging"
     )
     unload_share: DecimalText = quantity(
-        "0.002", unit="1/s", source="no public rule: half of it in six minutes", text="share of the inventory unloaded a second"
+        "0.002",
+        unit="1/s",
+        source="no public rule: half of it in six minutes",
+        text="share of the inventory unloaded a second",
     )
     unload_slip: DecimalText = quantity(
         "0.0005", unit="rate", source="no public rule", text="how far from the best price the fund trades"

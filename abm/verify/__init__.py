@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from abm.events import BY_LIQUIDATION, FILL_EVENT, FUNDING, KIND_NAMES
+from abm.events import BY_FUND, BY_LIQUIDATION, FILL_EVENT, FUNDING, KIND_NAMES
 from abm.state import PERPETUAL
 from abm.units import RATE_ONE
 from abm.verify.replay import PAYMENTS, TRADES, Batch, Books, Market, Replay, VerifyError, batches, read_markets
@@ -115,7 +115,8 @@ def _contradictions(batch: Batch, markets: list[Market], last_seq: int) -> Itera
     # ceil(value * rate) in two steps that stay inside 64 bits: minus the floor of minus the value.
     whole, rest = np.divmod(-value, RATE_ONE)
     taker_due, maker_due = (-(whole * rate + rest * rate // RATE_ONE) for rate in (taker_rate, maker_rate))
-    exempt = (reason == BY_LIQUIDATION) & (batch["fee_taker"] == 0)  # venues that ask the liquidation fee instead
+    # Orders of the venue's own engine: many venues ask the liquidation fee instead, and nothing of their fund.
+    exempt = np.isin(reason, (BY_LIQUIDATION, BY_FUND)) & (batch["fee_taker"] == 0)
     checks = {
         "seq does not rise": np.diff(seq, prepend=last_seq) <= 0,
         "cause is not earlier": batch["cause"] >= seq,

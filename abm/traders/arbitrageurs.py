@@ -1,0 +1,245 @@
+"""Arbitrageurs with limited capital: between the spot market and the perpetual, and between this venue and others.
+
+Basis. With b the bid and a the ask, selling the perpetual against spot earns e = b_perp / a_spot - 1 before costs,
+the reverse b_spot / a_perp - 1. An account acts when e exceeds both taker fees and its personal threshold; the rest
+is the excess x. It then takes
+
+    rate dt min(1, x / full)   coins on both legs, immediate-or-cancel,
+
+no more than its capital, coins, cash and the depth that is still profitable allow; the worst prices of the legs share
+the excess equally. What one leg lacks is hedged on the perpetual. All limits are coins a second: rounds inside a tick
+share one budget.
+
+Elsewhere. While there is one venue only, a few fast accounts stand for those who trade it against the others. On the
+perpetual they hold
+
+    A clip(y / width, -1, 1) + B clip(x / outside_width, -1, 1)   coins
+
+with y and x the parts of ln(EMA50 / p) and ln(F / p) beyond the taker fee. They build it up at speed 1 / tau and give
+it back at speed 1 / `unwind_s`; in spot they hold the second term alone, times `outside_spot_share`. The price
+elsewhere is taken to be fair value F. B is small: it carries ordinary moves of F into the book and cannot hold a
+falling market. A and tau were found in a search with a one-book prototype and are not identified; everything else
+here is assumed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.events import BY_ARBITRAGE
+from abm.parameters import Parameters, quantity
+from abm.rng import normals, stream
+from abm.state import ARBITRAGEUR, BUY, CROSS, IOC, SELL
+from abm.traders.base import BOT_LATENCY, Batch, Participant, View, World
+from abm.units import RATE_ONE
+
+SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
+_TASTE = stream("arbitrage taste")
+
+
+class ArbitrageursParameters(Parameters):
+    """Spot-perpetual arbitrageurs, and fast traders between venues."""
+
+    accounts: int = quantity(10, unit="accounts", source="not observed", ge=1, le=1000)
+    capital_coins: float = quantity(
+        3000.0, unit="BTC", source="not observed", gt=0.0, likely=(500.0, 10e3), text="largest total position, each way"
+    )
+    threshold: float = quantity(
+        0.0002, unit="fraction", source="not observed", ge=0.0, le=0.1, text="median profit asked for"
+    )
+    threshold_spread: float = quantity(0.5, unit="log", source="not observed", ge=0.0, le=2.0)
+    full: float = quantity(
+        0.002, unit="fraction", source="not observed", gt=0.0, text="excess at which all of the rate is used"
+    )
+    rate_coins: float = quantity(
+        20.0, unit="BTC/s", source="not observed", gt=0.0, likely=(5.0, 100.0), text="all accounts"
+    )
+    hedge_slip: float = quantity(0.005, unit="fraction", source="not observed", ge=0.0, le=0.05)
+    leverage: int = quantity(3, unit="x", source="not observed", ge=1, le=20)
+    reverters: int = quantity(5, unit="accounts", source="a resolution", ge=0, le=1000)
+    reversion_coins: float = quantity(700.0, unit="BTC", source=SEARCH, ge=0.0, likely=(400.0, 1500.0), text="A")
+    reversion_width: float = quantity(0.01, unit="fraction", source="not observed", gt=0.0)
+    reversion_s: float = quantity(5.0, unit="s", source=SEARCH, gt=0.0, text="tau, not identified")
+    unwind_s: float = quantity(
+        60.0, unit="s", source="not observed", gt=0.0, text="time in which they give a position back"
+    )
+    outside_coins: float = quantity(
+        600.0, unit="BTC", source="carries ordinary moves of fair value", ge=0.0, likely=(200.0, 1500.0), text="B"
+    )
+    outside_width: float = quantity(0.002, unit="fraction", source="not observed", gt=0.0, likely=(0.001, 0.005))
+    outside_spot_share: float = quantity(0.3, unit="-", source="as the makers' depth", ge=0.0, le=5.0)
+
+
+class Arbitrageurs(Participant):
+    """Machines that look at both markets in every round. The last `reverters` rows trade against other venues."""
+
+    machine = True
+    latency = BOT_LATENCY
+    row_kind = ARBITRAGEUR
+    parameters: ArbitrageursParameters
+
+    def rows_needed(self) -> int:
+        return self.parameters.accounts + self.parameters.reverters
+
+    def bind(self, world: World) -> None:
+        """Coins for half of the capital, cash for all of it on both legs."""
+        p, self.world = self.parameters, world
+        accounts, markets = world.accounts, world.markets
+        accounts.kind[self.rows] = self.row_kind
+        accounts.mode[self.rows] = CROSS
+        accounts.leverage[self.rows] = p.leverage
+        self._pairs, self._fast = self.rows[: p.accounts], self.rows[p.accounts :]
+        self._slot, self._unit = int(markets.slot[world.perp]), int(markets.lot_units[world.spot])
+        self._limit_lots = p.capital_coins / p.accounts / float(markets.lot_coins[world.perp])
+        worth = float(world.start_ticks[world.perp]) * float(markets.tick_value[world.perp])
+        # Perpetual lots in a spot lot: positions are compared in lots of the perpetual.
+        self._ratio = float(markets.lot_coins[world.spot]) / float(markets.lot_coins[world.perp])
+        cash = self._limit_lots * worth * (1.1 + 2.0 / p.leverage)
+        world.deposit(self._pairs, world.usdt, np.full(self._pairs.size, math.ceil(cash)))
+        lots = int(0.5 * self._limit_lots / self._ratio)
+        self._opening_coins = lots * self._unit
+        world.deposit(self._pairs, world.btc, np.full(self._pairs.size, self._opening_coins))
+        if p.reverters:
+            lot_coins = float(markets.lot_coins[world.perp])
+            self._revert_lots, self._outside_lots = (
+                coins / p.reverters / lot_coins for coins in (p.reversion_coins, p.outside_coins)
+            )
+            spot_lots = self._outside_lots * p.outside_spot_share / self._ratio
+            cash = 1.2 * (self._revert_lots + self._outside_lots + 2.0 * spot_lots * self._ratio) * worth
+            world.deposit(self._fast, world.usdt, np.full(p.reverters, math.ceil(cash)))
+            self._fast_coins = math.ceil(1.2 * spot_lots) * self._unit
+            world.deposit(self._fast, world.btc, np.full(p.reverters, self._fast_coins))
+        spread = normals(world.seed, _TASTE, np.arange(p.accounts), 0, 0)
+        self._threshold = p.threshold * np.exp(p.threshold_spread * spread)
+        self._least = float(self._threshold.min())
+        self._cost = float(markets.taker_fee[world.perp] + markets.taker_fee[world.spot]) / RATE_ONE
+        self._dollars = (float(markets.tick_dollars[world.perp]), float(markets.tick_dollars[world.spot]))
+        self._tick = -1
+        self._budget_lots = np.zeros(p.accounts)
+
+    def decide(self, view: View, batch: Batch) -> None:
+        """Trade the basis if there is one; otherwise, once a tick, hedge what is left over."""
+        fresh = view.tick != self._tick
+        if fresh:
+            self._tick = view.tick
+            each = self.parameters.rate_coins * view.tick_s / self.parameters.accounts
+            self._budget_lots[:] = each / float(self.world.markets.lot_coins[self.world.perp])
+            if self.parameters.reverters:
+                self._revert(view, batch)
+        for side in (SELL, BUY):
+            edge = self._edge(view, side)
+            if edge - self._cost > self._least:
+                self._trade_basis(view, batch, side, edge)
+                return
+        if fresh:
+            self._hedge(view, batch)
+
+    def _edge(self, view: View, side: int) -> float:
+        """What trading the perpetual on `side` against spot earns before costs; -1 where a side is empty."""
+        perp, spot = self.world.perp, self.world.spot
+        ours, theirs = (view.bid_ticks, view.ask_ticks) if side == SELL else (view.ask_ticks, view.bid_ticks)
+        perp_usd, spot_usd = ours[perp] * self._dollars[0], theirs[spot] * self._dollars[1]
+        if perp_usd <= 0.0 or spot_usd <= 0.0:
+            return -1.0
+        return float(perp_usd / spot_usd - 1.0 if side == SELL else spot_usd / perp_usd - 1.0)
+
+    def _held(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Perpetual positions and coins above the opening stock, both in lots of the perpetual; shape (accounts,)."""
+        accounts = self.world.accounts
+        coins = (accounts.cash[self.world.btc, self._pairs] - self._opening_coins) / self._unit * self._ratio
+        return accounts.position[self._slot, self._pairs], coins
+
+    def _trade_basis(self, view: View, batch: Batch, side: int, edge: float) -> None:
+        """Both legs for every account whose threshold is passed; `side` is that of the perpetual."""
+        p, world, books = self.parameters, self.world, self.world.books
+        perp, spot = world.perp, world.spot
+        excess = edge - self._cost - self._threshold
+        position, _ = self._held()
+        give = 0.5 * (edge - self._cost - self._least)
+        perp_best = int((view.bid_ticks if side == SELL else view.ask_ticks)[perp])
+        spot_best = int((view.ask_ticks if side == SELL else view.bid_ticks)[spot])
+        perp_worst = max(1, int(perp_best * (1.0 + side * give)))
+        spot_worst = max(1, int(spot_best * (1.0 - side * give)))
+        room = self._limit_lots - side * position
+        accounts = world.accounts
+        free = accounts.cash[:, self._pairs] - accounts.reserved[:, self._pairs]
+        if side == SELL:
+            worth = spot_worst * float(world.markets.tick_value[spot]) / self._ratio
+            room = np.minimum(room, 0.9 * free[world.usdt] / worth)
+        else:
+            room = np.minimum(room, free[world.btc] / self._unit * self._ratio)
+        wanted = self._budget_lots * np.clip(excess / p.full, 0.0, 1.0)
+        wanted = np.minimum(np.minimum(wanted, self._budget_lots), np.maximum(room, 0.0))
+        total = float(wanted.sum())
+        if total < 1.0:
+            return
+        deep = min(books.depth_lots(perp, -side, perp_worst), books.depth_lots(spot, side, spot_worst) * self._ratio)
+        lots = np.floor(wanted * min(1.0, deep / total)).astype(np.int64)
+        self._budget_lots -= lots
+        self._send(batch, perp, side, self._pairs, lots, perp_worst)
+        self._send(batch, spot, -side, self._pairs, (lots / self._ratio).astype(np.int64), spot_worst)
+
+    def _hedge(self, view: View, batch: Batch) -> None:
+        """Trade the difference of the legs away on the perpetual."""
+        position, coins = self._held()
+        open_lots = np.trunc(position + coins).astype(np.int64)
+        last = int(view.last_ticks[self.world.perp])
+        if last <= 0 or not open_lots.any():
+            return
+        for side in (BUY, SELL):
+            lots = np.maximum(-side * open_lots, 0)
+            worst = max(1, int(last * (1.0 + side * self.parameters.hedge_slip)))
+            self._send(batch, self.world.perp, side, self._pairs, lots, worst)
+
+    def _revert(self, view: View, batch: Batch) -> None:
+        """The step of the fast accounts toward their targets in both markets."""
+        p, world = self.parameters, self.world
+        last, average = float(view.last_ticks[world.perp]), float(view.ema50_ticks[world.perp])
+        if last > 0.0 and average > 0.0:
+            target = self._revert_lots * self._beyond_fee(world.perp, average / last, p.reversion_width)
+            target += self._outside_lots * self._outside(view, world.perp)
+            self._approach(view, batch, world.perp, target, world.accounts.position[self._slot, self._fast])
+        if p.outside_spot_share > 0.0:
+            target = self._outside_lots * p.outside_spot_share / self._ratio * self._outside(view, world.spot)
+            held = (world.accounts.cash[world.btc, self._fast] - self._fast_coins) // self._unit
+            self._approach(view, batch, world.spot, target, held)
+
+    def _outside(self, view: View, market: int) -> float:
+        """The term in fair value, within [-1, 1]."""
+        last, fair = float(view.last_ticks[market]), float(view.fair_ticks[market])
+        if last <= 0.0 or fair <= 0.0:
+            return 0.0
+        return self._beyond_fee(market, fair / last, self.parameters.outside_width)
+
+    def _beyond_fee(self, market: int, ratio: float, width: float) -> float:
+        """What ln(ratio) leaves after the taker fee, over `width`, within [-1, 1]."""
+        gap = math.log(ratio)
+        fee = float(self.world.markets.taker_fee[market]) / RATE_ONE
+        return math.copysign(min(1.0, max(0.0, abs(gap) - fee) / width), gap)
+
+    def _approach(self, view: View, batch: Batch, market: int, target: float, held: NDArray[np.int64]) -> None:
+        """Orders that close the distance to `target` (lots of each account), slowly where a position is given back."""
+        p = self.parameters
+        speed_s = np.where((target - held) * np.sign(held) < 0.0, p.unwind_s, p.reversion_s)
+        step = np.trunc((target - held) * -np.expm1(-view.tick_s / speed_s)).astype(np.int64)
+        # Not for crumbs: a step of a thousandth of the capacity.
+        step[np.abs(step) < 0.001 * (self._revert_lots + self._outside_lots)] = 0
+        last = int(view.last_ticks[market])
+        for side in (BUY, SELL):
+            worst = max(1, int(last * (1.0 + side * p.hedge_slip)))
+            self._send(batch, market, side, self._fast, np.maximum(side * step, 0), worst)
+
+    def _send(
+        self, batch: Batch, market: int, side: int, rows: NDArray[np.int64], lots: NDArray[np.int64], worst_ticks: int
+    ) -> None:
+        """Immediate-or-cancel orders for the rows with a positive size."""
+        some = lots > 0
+        if not some.any():
+            return
+        orders = batch.add(int(some.sum()))
+        orders["market"], orders["account"], orders["op"], orders["side"] = market, rows[some], IOC, side
+        orders["price_ticks"], orders["size_lots"] = worst_ticks, lots[some]
+        orders["reason"], orders["latency"] = BY_ARBITRAGE, self.latency
