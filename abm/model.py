@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakSet
 
 import mesa
 import numpy as np
@@ -47,6 +49,8 @@ class MarketModel(mesa.Model):
         rng: int | None = None,
         **kwargs: Any,
     ) -> None:
+        _make_room()
+        _ALIVE.add(self)
         self.setup = _setup(scenario, rng if seed is None else seed, kwargs)
         super().__init__(rng=self.setup.seed)
         self.tick = 0
@@ -122,9 +126,7 @@ class MarketModel(mesa.Model):
             yield number
             if not self.exchanges.forced_any:
                 return
-        waiting = self.exchanges.waiting()
-        if waiting:
-            self.log.add(ROUND_CAP, size_lots=waiting)
+        self.log.add(ROUND_CAP, size_lots=self.exchanges.waiting())
 
     def decide(self, participants: list[Participant]) -> Batch:
         """Ask everybody in the list; their messages are collected, none is executed yet."""
@@ -211,6 +213,20 @@ class MarketModel(mesa.Model):
             flow_lots=self.tape.flow_lots,
             fund_distress=exchanges.distress(),
         )
+
+
+_ALIVE: WeakSet[MarketModel] = WeakSet()
+MODELS_AT_ONCE = 4
+
+
+def _make_room() -> None:
+    """Let go of models nobody holds any more.
+
+    A Mesa model dies in a reference cycle, and Python's collector counts objects, not bytes: in a loop over models it would
+    come only after gigabytes.
+    """
+    if len(_ALIVE) >= MODELS_AT_ONCE:
+        gc.collect()
 
 
 def _setup(scenario: Any, seed: int | None, changes: dict[str, Any]) -> Scenario:

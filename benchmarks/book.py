@@ -7,7 +7,7 @@ and is not timed.
 * W-B: 20 % market, 35 % cancel of one of the last 1,000 limits, else limit; sides even, 1-5 lots, price 10,000 -/+
   k, k in -2..40.
 * mix: every kind of order, owners with self-trade check and positions, reduce-only, stops, at a steady number of
-  resting orders.
+  resting orders; three cancels or replaces in four aim at the newest 1,000 orders, the others at any older one.
 * small batches: the cost of one `match` of 1 and of 20 messages, as the tick calls it.
 * bourse, when it can be imported: its `OrderBook` on W-B, one call a message as its interface has it.
 """
@@ -74,7 +74,7 @@ def mixed_stream(resting: int, n: int, seed: int) -> tuple[Messages, Messages]:
     start["order"] = np.arange(start.size)
     books.match(start, net, offset)
     parts: list[Messages] = []
-    chunk = min(5_000, max(500, resting // 20))
+    chunk = 500
     while sum(part.size for part in parts) < n:
         live = books._memory.live_slots(0)
         messages = random_orders(rng, chunk, distance)
@@ -83,7 +83,10 @@ def mixed_stream(resting: int, n: int, seed: int) -> tuple[Messages, Messages]:
         cancels = int(chunk * np.clip(0.36 + surplus, 0.05, 0.8))
         replaces = chunk // 20
         where = rng.permutation(chunk)[: cancels + replaces]
-        targets = rng.choice(live, where.size, replace=False)
+        by_age = live[np.argsort(books.orders["id"][live])]
+        recent = rng.choice(by_age[-2 * chunk :], where.size * 3 // 4, replace=False)
+        older = rng.choice(by_age[: -2 * chunk], where.size - recent.size, replace=False)
+        targets = rng.permutation(np.concatenate([recent, older]))
         messages["op"][where] = np.where(np.arange(where.size) < cancels, state.CANCEL, state.REPLACE)
         messages["order"][where] = books.handles(targets)
         messages["account"][where] = books.orders["account"][targets]
@@ -197,7 +200,8 @@ def main() -> None:
         print(f"bourse {peer}")
     else:
         seconds = peer()
-        print(f"{'bourse W-B, call a message':<37}{stream.size / 2 / seconds / 1e6:>9.2f}{seconds / stream.size * 2e9:>8.0f}")
+        half = stream.size / 2
+        print(f"{'bourse W-B, call a message':<37}{half / seconds / 1e6:>9.2f}{seconds / half * 1e9:>8.0f}")
 
 
 def _row(name: str, books: Books, seconds: float, n: int, goal: int | None = None) -> None:

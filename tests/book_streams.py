@@ -38,14 +38,17 @@ def to_records(stream: list[dict[str, Any]]) -> NDArray[np.void]:
         absent = -1 if m["op"] == "replace" else 0
         flags = state.REDUCE_ONLY * m.get("reduce_only", False) + state.ON_MARK * m.get("on_mark", False)
         records[i] = (
-            *(m.get("market", 0), m.get("owner", -1), OPS.index(m["op"]), m.get("side", 1), flags, m.get("reason", 0), 0),
+            *(m.get("market", 0), m.get("owner", -1), OPS.index(m["op"]), m.get("side", 1)),
+            *(flags, m.get("reason", 0), 0),
             *(m.get("price", absent), m.get("stop", 0), m.get("qty", absent), m["id"], m.get("reserve", 0)),
             m.get("cause", -1),
         )
     return records
 
 
-def random_stream(seed: int, n: int, markets: int = 1, venue: bool = False, repeat_ids: bool = True) -> list[dict[str, Any]]:
+def random_stream(
+    seed: int, n: int, markets: int = 1, venue: bool = False, repeat_ids: bool = True
+) -> list[dict[str, Any]]:
     """`n` messages with every operation and every kind of mistake; `venue` adds reduce-only and mark-price stops."""
     rng = np.random.default_rng(seed)
     ops = rng.choice(len(OPS), n, p=MIX)
@@ -53,8 +56,8 @@ def random_stream(seed: int, n: int, markets: int = 1, venue: bool = False, repe
     ids: list[list[int]] = [[] for _ in range(markets)]
     owner_of: dict[int, int] = {}
     middle = [1000] * markets
-    for i in range(n):
-        op = OPS[ops[i]]
+    for i in range(1, n + 1):
+        op = OPS[ops[i - 1]]
         market = int(rng.integers(markets))
         middle[market] += int(rng.integers(-1, 2))
         side = 1 if rng.random() < 0.5 else -1
@@ -102,8 +105,8 @@ def random_stream(seed: int, n: int, markets: int = 1, venue: bool = False, repe
 
 def fill_row(fill: Any) -> tuple[Any, ...]:
     """The fields that the naive book also has, in its order (cause last)."""
-    names = ("maker_order", "taker_order", "price_ticks", "size_lots", "side", "reason", "taker_reserve", "maker_reserve")
-    row = tuple(int(fill[name]) for name in names)
+    names = ("maker_order", "taker_order", "price_ticks", "size_lots", "side", "reason")
+    row = tuple(int(fill[name]) for name in (*names, "taker_reserve", "maker_reserve"))
     flags = tuple(bool(int(fill[name]) & state.REDUCE_ONLY) for name in ("taker_flags", "maker_flags"))
     return (*row, *flags, int(fill["cause"]))
 

@@ -34,29 +34,34 @@ from abm.state import (
 )
 from abm.traders.base import MACHINE_LATENCY, PEOPLE_LATENCY
 from abm.units import MICRO
-from abm.venues.exchange import FEES_ROW, FUND_ROW, OUTSIDE_ROW
+from abm.venues import desk
+from abm.venues.exchange import FEES_ROW, OUTSIDE_ROW
 from abm.venues.preset import VenuePreset, load_preset
 from tests.shadow_ledger import ShadowLedger
 from tests.venue_world import DEEP_POCKET, FIRST, VenueWorld
 
+PRICE_USD = 1000.0
+LEVELS = 1 << 15
 ACCOUNTS = (  # mode, leverage, dollars, coins in lots
-    (CROSS, 1, 200_000, 20_000),
-    (CROSS, 20, 30_000, 0),
-    (CROSS, 100, 5_000, 500),
+    (CROSS, 1, 200_000, 2_000_000),
+    (CROSS, 20, 1_000_000, 0),
+    (CROSS, 100, 5_000, 50_000),
     (ISOLATED, 5, 20_000, 0),
     (ISOLATED, 50, 20_000, 0),
-    (ISOLATED, 150, 3_000, 0),
+    (ISOLATED, 150, 2_000, 0),
 )
 ROWS = st.sampled_from(range(FIRST, FIRST + len(ACCOUNTS)))
 KINDS = st.sampled_from((LIMIT, LIMIT, MARKET, IOC, FOK, POST_ONLY, STOP, STOP_LIMIT))
 BASIS_POINTS = st.sampled_from((-900, -400, -120, -40, -10, -1, 0, 1, 10, 40, 120, 400, 900))
+CHANGES_OF_MARK = st.sampled_from((-2500, -900, -300, -60, -5, 5, 60, 300, 900, 2500))
+AWAY = st.sampled_from((0, 5, 100))
 SIDES = st.sampled_from((BUY, SELL))
 ORDERS = st.fixed_dictionaries(
     {
         "account": ROWS,
         "op": KINDS,
         "side": SIDES,
-        "lots": st.sampled_from((1, 7, 40, 250, 1000, 4000)),
+        "lots": st.sampled_from((1, 70, 4000, 25_000, 100_000, 400_000)),
         "price": BASIS_POINTS,
         "stop": BASIS_POINTS,
         "any_price": st.booleans(),
@@ -68,19 +73,19 @@ CHANGES = st.fixed_dictionaries(
     {
         "op": st.sampled_from((CANCEL, REPLACE)),
         "which": st.integers(0, 7),
-        "lots": st.sampled_from((-1, 0, 1, 30, 300)),
+        "lots": st.sampled_from((-1, 0, 1, 3000, 30_000)),
         "price": st.one_of(st.none(), BASIS_POINTS),
     }
 )
 
 
-def venue(limit_rule: str, sizing: str, pays_fee: bool, fund_floor: int) -> VenuePreset:
+def venue(limit_rule: str, sizing: str, fee: str, pays_fee: bool) -> VenuePreset:
     """Binance with other liquidation rules."""
     base = load_preset("binance-2025-10")
     rules = base.liquidation.model_copy(
-        update={"order_limit": limit_rule, "sizing": sizing, "pays_taker_fee": pays_fee}
+        update={"order_limit": limit_rule, "sizing": sizing, "fee": fee, "pays_taker_fee": pays_fee}
     )
-    backstop = base.backstop.model_copy(update={"floor_usd": fund_floor, "unload_share": "0.1"})
+    backstop = base.backstop.model_copy(update={"floor_usd": 0, "unload_share": "0.1"})
     return base.model_copy(update={"liquidation": rules, "backstop": backstop})
 
 
@@ -90,20 +95,31 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize(
         limit_rule=st.sampled_from(("bankruptcy", "bankruptcy", "band", "none")),
         sizing=st.sampled_from(("bring-back", "whole")),
+        fee=st.sampled_from(("0.0125", "0.001")),
         pays_fee=st.booleans(),
         fund_usd=st.sampled_from((0, 500, 20_000, 10**9)),
         self_trade=st.integers(0, 4),
-        depth=st.sampled_from((0, 30, 3000)),
+        depth=st.sampled_from((100, 10_000, 1_000_000)),
         sides=st.tuples(*(st.sampled_from((BUY, SELL, 0)) for _ in ACCOUNTS)),
     )
     def open(
-        self, limit_rule: str, sizing: str, pays_fee: bool, fund_usd: int, self_trade: int, depth: int, sides: tuple[int, ...]
+        self,
+        limit_rule: str,
+        sizing: str,
+        fee: str,
+        pays_fee: bool,
+        fund_usd: int,
+        self_trade: int,
+        depth: int,
+        sides: tuple[int, ...],
     ) -> None:
         """Money, a quoted book, and positions near the limit of what each account may hold."""
         self.limit_rule, self.pays_fee = limit_rule, pays_fee
-        world = self.world = VenueWorld(
-            len(ACCOUNTS), venue(limit_rule, sizing, pays_fee, 0), fund_usd=fund_usd, self_trade=self_trade
-        )
+        rules = venue(limit_rule, sizing, fee, pays_fee)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(desk, "LADDER_LEVELS", LEVELS)
+            world = VenueWorld(len(ACCOUNTS), rules, PRICE_USD, fund_usd=fund_usd, self_trade=self_trade, levels=LEVELS)
+        self.world = world
         a, m = world.accounts, world.markets
         for i, (mode, leverage, dollars, coin_lots) in enumerate(ACCOUNTS):
             a.mode[FIRST + i], a.leverage[FIRST + i] = mode, leverage
@@ -112,14 +128,9 @@ class LedgerMachine(RuleBasedStateMachine):
         a.mode[DEEP_POCKET] = CROSS
         world.settle_outside()
         world.exchanges.rebucket()
-        self.tiers = [
-            Tier(int(f), int(r), int(x), int(lev))
-            for f, r, x, lev in zip(
-                m.tier_floor[world.perp], m.tier_maintenance[world.perp], m.tier_amount[world.perp],
-                m.tier_leverage[world.perp], strict=True,
-            )  # fmt: skip
-            if f < 2**62
-        ]
+        columns = (m.tier_floor, m.tier_maintenance, m.tier_amount, m.tier_leverage)
+        table = zip(*(column[world.perp].tolist() for column in columns), strict=True)
+        self.tiers = [Tier(*row) for row in table if row[0] < 2**62]
         self.shadow = ShadowLedger(m, a, FEES_ROW)
         self.handles: list[tuple[int, int, int]] = []
         self.seen = 0
@@ -127,14 +138,12 @@ class LedgerMachine(RuleBasedStateMachine):
         mark = int(world.desk.mark_ticks)
         for market, unit in ((world.perp, 1), (world.spot, 10)):
             for side in (BUY, SELL):
-                world.quote(side, [(mark - side * step) * unit for step in (10, 500, 20_000)], 100 + depth, market=market)
-        opening = []
+                world.quote(side, [(mark - side * step) * unit for step in (1, 50, 2000)], depth, market=market)
         for i, side in enumerate(sides):
             if side:
-                lots = int(0.9 * ACCOUNTS[i][2] * min(ACCOUNTS[i][1], 40) / 100_000 / 0.001)
+                lots = int(0.9 * ACCOUNTS[i][2] * min(ACCOUNTS[i][1], 130) / PRICE_USD / 0.001)
                 world.quote(-side, mark, lots)
-                opening.append(world.message(FIRST + i, MARKET, side, lots))
-                world.send(opening[-1])
+                world.send(world.message(FIRST + i, IOC, side, lots, price_ticks=mark))
 
     # --- what may happen ----------------------------------------------------------------------------------------------
 
@@ -178,7 +187,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def trade(self, orders: list[dict[str, Any]], changes: list[dict[str, Any]]) -> None:
         self._trade(self._messages(orders, changes))
 
-    @rule(side=SIDES, lots=st.sampled_from((5, 100, 5000)), away=st.sampled_from((0, 5, 100)), spot=st.booleans())
+    @rule(side=SIDES, lots=st.sampled_from((50, 10_000, 500_000)), away=AWAY, spot=st.booleans())
     def quote(self, side: int, lots: int, away: int, spot: bool) -> None:
         """The deep pocket provides a level near the mark."""
         market = self.world.spot if spot else self.world.perp
@@ -186,10 +195,18 @@ class LedgerMachine(RuleBasedStateMachine):
         price = max(mark - side * mark * away // 10_000, 1)
         self._trade(self.world.message(DEEP_POCKET, LIMIT, side, lots, market=market, price_ticks=price))
 
-    @rule(change=st.sampled_from((-2500, -900, -300, -60, -5, 5, 60, 300, 900, 2500)))
+    @rule(change=CHANGES_OF_MARK)
     def move_mark(self, change: int) -> None:
         mark = int(self.world.desk.mark_ticks)
-        self.world.set_mark(min(max(mark + mark * change // 10_000, 50_000), 1_400_000))
+        self.world.set_mark(min(max(mark + mark * change // 10_000, 2000), 30_000))
+
+    @rule(change=CHANGES_OF_MARK, again=st.booleans())
+    def shock(self, change: int, again: bool) -> None:
+        """A new mark, and what it forces at once."""
+        self.move_mark(change)
+        for _ in range(1 + again):
+            self.everything_adds_up()
+            self.round([], [], False)
 
     @rule(seconds=st.integers(1, 40))
     def mark(self, seconds: int) -> None:
@@ -293,13 +310,17 @@ class LedgerMachine(RuleBasedStateMachine):
             for row in np.flatnonzero((a.position[0] != 0) & (a.kind < FUND))
             if below_maintenance(
                 int(a.margin[0, row] if a.mode[row] == ISOLATED else a.cash[0, row]),
-                int(a.position[0, row]), mark, int(a.entry_cost[0, row]), unit, self.tiers,
-            )  # fmt: skip
+                int(a.position[0, row]),
+                mark,
+                int(a.entry_cost[0, row]),
+                unit,
+                self.tiers,
+            )
         ]
         assert world.desk.ladder.crossed(mark).tolist() == below
 
 
-SMALL = settings(max_examples=25, stateful_step_count=25)
+SMALL = settings(max_examples=60, stateful_step_count=30)
 LARGE = settings(max_examples=200, stateful_step_count=50)
 
 

@@ -59,6 +59,7 @@ class VenueWorld:
         fund_usd: int = 1_000_000_000,
         self_trade: int = 0,
         level: str = "fills",
+        levels: int = 1 << 20,
     ) -> None:
         self.markets = build_markets([rules])
         self.perp = int(np.flatnonzero(self.markets.kind == PERPETUAL)[0])
@@ -72,7 +73,7 @@ class VenueWorld:
         a.cash[0, FUND_ROW] = fund_usd * MICRO
         self.start = np.rint(start_usd / self.markets.tick_dollars).astype(np.int64)
         self.log = EventLog(level)
-        books = Books(self.markets.count, [max(int(t) - (1 << 19), 1) for t in self.start], [1 << 20] * 2, [self_trade] * 2)
+        books = Books(self.markets.count, [max(int(t) - levels // 2, 1) for t in self.start], levels, self_trade)
         self.floor = TradingFloor(self.markets, a, books, self.log, 1)
         self.model = mesa.Model(rng=1)
         self.model.tick, self.model.round = 0, 0  # type: ignore[attr-defined]
@@ -92,7 +93,7 @@ class VenueWorld:
         self.exchanges = Exchanges([self.exchange], self.floor, ["USDT", "BTC"], self.start)
 
     def hold(self, i: int, lots: int, leverage: int, entry_ticks: int | None = None) -> int:
-        """Give account i a position with its isolated initial margin; the deep pocket takes the other side. Returns the row."""
+        """Give account i a position and its isolated initial margin, the deep pocket the other side. Returns the row."""
         a, row = self.accounts, FIRST + i
         entry = int(self.start[self.perp]) if entry_ticks is None else entry_ticks
         value = lots * entry * int(self.markets.tick_value[self.perp])
@@ -104,7 +105,9 @@ class VenueWorld:
         self.settle_outside()
         return row
 
-    def quote(self, side: int, prices_ticks: Any, lots: Any, account: int = DEEP_POCKET, market: int | None = None) -> None:
+    def quote(
+        self, side: int, prices_ticks: Any, lots: Any, account: int = DEEP_POCKET, market: int | None = None
+    ) -> None:
         """Limit orders of the deep pocket."""
         prices = np.atleast_1d(prices_ticks)
         orders = np.zeros(prices.size, MESSAGE)
@@ -113,11 +116,9 @@ class VenueWorld:
         orders["price_ticks"], orders["size_lots"], orders["order"], orders["cause"] = prices, lots, NOBODY, NOBODY
         self.floor.trade(orders, self.exchanges.mark_ticks, 0)
 
-    def send(self, *messages: NDArray[Any], mark_ticks: I64 | None = None) -> I64:
-        """One batch of messages made by `message`, in this order where accounts do not differ; returns their handles."""
-        handles = self.floor.trade(
-            np.concatenate(messages), self.exchanges.mark_ticks if mark_ticks is None else mark_ticks, 0
-        )
+    def send(self, *messages: NDArray[Any]) -> I64:
+        """One batch of messages made by `message`; those of one account keep their order. Returns their handles."""
+        handles = self.floor.trade(np.concatenate(messages), self.exchanges.mark_ticks, 0)
         self.exchanges.rebucket()
         return handles
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.book.ladders import BookLimitError, Ladders
-from abm.book.match_kernel import QUEUES, RESTING, WAITING, match_batch, survey
+from abm.book.match_kernel import match_batch, survey
+from abm.book.record_kernel import QUEUES, RESTING, WAITING
 from abm.state import BUY, CLOSE, FILL, I64, MESSAGE, NOBODY
 
 __all__ = ["BookLimitError", "Books", "Outcome", "state_text"]
@@ -110,8 +111,8 @@ class Books:
 
     def _check_ids(self, messages: NDArray[np.void]) -> None:
         ids = messages["order"]
-        if ids.size and not 0 <= ids.min() <= ids.max() < self._memory.orders.size:
-            raise BookLimitError(f"with fixed slots ids run from 0 to {self._memory.orders.size - 1}")
+        if ids.size and not 0 < ids.min() <= ids.max() < self._memory.orders.size:
+            raise BookLimitError(f"with fixed slots ids run from 1 to {self._memory.orders.size - 1}")
 
     # --- looking ----------------------------------------------------------------------------------
     def best(self, market: int, side: int) -> int:
@@ -187,7 +188,8 @@ class Books:
         memory = self._memory
         slots = np.concatenate([memory.walk(market * QUEUES + kind)[0] for kind in range(2, QUEUES)])
         mine = self.orders[slots]
-        return mine[np.argsort(mine["id"], kind="stable")]
+        ordered: NDArray[np.void] = mine[np.argsort(mine["id"], kind="stable")]
+        return ordered
 
     def check(self) -> None:
         """Validate the whole structure; raises AssertionError."""

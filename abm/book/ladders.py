@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.book.match_kernel import BOOK, FREE, LEVEL, ORDER, QUEUE, QUEUES, RANKS, RESTING, WAITING
+from abm.book.record_kernel import BOOK, FREE, LEVEL, ORDER, QUEUE, QUEUES, RANKS, RESTING, WAITING
 from abm.state import BUY, I64, LIMIT, ON_MARK, POST_ONLY, REPLACE, SELL, STOP, STOP_LIMIT
 
 LADDERS = 5
@@ -41,9 +41,9 @@ class Ladders:
         self.count = count
         self.books = np.zeros(count, BOOK)
         self.books["self_trade"] = _per_market(self_trade, count)
-        self.orders = np.zeros(max(capacity, 1), ORDER)
-        self.free = np.zeros(max(capacity, 1), np.int32)
-        self.pool = np.zeros(3, np.int64)
+        self.orders = np.zeros(capacity + 1, ORDER)  # slot 0 is nobody's
+        self.free = np.zeros(capacity + 1, np.int32)
+        self.pool = np.array([0, 1], np.int64)
         self.queues = np.zeros(count * QUEUES, QUEUE)
         spans = -(-np.maximum(_per_market(levels, count), 1) // SPAN_UNIT) * SPAN_UNIT
         if spans.max() > MAX_SPAN:
@@ -148,13 +148,13 @@ class Ladders:
     def walk(self, queue: int) -> tuple[I64, I64]:
         """Slots of a queue in the order of execution, and the tick of each."""
         ticks = self.ticks(queue)[:: -SIGN_OF_QUEUE[queue % QUEUES]]
-        at = self.levels["head"][ticks + self.queues["shift"][queue]].astype(np.int64) - 1
+        at = self.levels["head"][ticks + self.queues["shift"][queue]].astype(np.int64)
         level = np.arange(ticks.size)
         slots, levels = [at], [level]
         following = self.orders["next"]
         while at.size:  # all levels at once: the k-th order of each
-            at = following[at].astype(np.int64) - 1
-            more = at >= 0
+            at = following[at].astype(np.int64)
+            more = at > 0
             at, level = at[more], level[more]
             slots.append(at)
             levels.append(level)
@@ -164,7 +164,7 @@ class Ladders:
 
     def live_slots(self, market: int | None = None) -> I64:
         """Slots of all resting and waiting orders, rising."""
-        used = self.orders[: self.orders.size if self.pool[1] == 0 else int(self.pool[1])]
+        used = self.orders if self.pool[1] == 1 else self.orders[: int(self.pool[1])]
         mask = (used["state"] == RESTING) | (used["state"] == WAITING)
         if market is not None:
             mask &= used["market"] == market
@@ -189,7 +189,7 @@ class Ladders:
         if not fixed:
             unused = np.sort(self.free[: int(self.pool[0])].astype(np.int64))
             everything = np.sort(np.concatenate([live, unused]))
-            assert np.array_equal(everything, np.arange(int(self.pool[1]))), "free list and orders are not the pool"
+            assert np.array_equal(everything, np.arange(1, int(self.pool[1]))), "free list and orders are not the pool"
             assert (self.orders["state"][unused] == FREE).all(), "a free slot is not free"
         for market in range(self.count):
             bid, ask, buy, sell = self.queues["best"][market * QUEUES : market * QUEUES + 4].tolist()
@@ -217,12 +217,12 @@ class Ladders:
             assert ((mine["flags"] & ON_MARK != 0) == (kind >= 4)).all(), f"{where}: watches the wrong price"
         assert np.array_equal(self._ticks_of(slots, queue), ticks), f"{where}: order on a foreign tick"
         starts = np.flatnonzero(np.diff(ticks, prepend=-1))
-        before = np.concatenate([[-1], slots[:-1]]) if slots.size else slots
-        before[starts] = -1
-        assert np.array_equal(mine["prev"], before + 1), f"{where}: broken back link"
+        before = np.concatenate([[0], slots[:-1]]) if slots.size else slots
+        before[starts] = 0
+        assert np.array_equal(mine["prev"], before), f"{where}: broken back link"
         level = self.levels[ticks[starts] + shift]
         ends = np.append(starts[1:], slots.size)[: starts.size] - 1
-        assert np.array_equal(level["tail"], slots[ends] + 1), f"{where}: wrong tail"
+        assert np.array_equal(level["tail"], slots[ends]), f"{where}: wrong tail"
         sums = np.add.reduceat(mine["size_lots"], starts) if slots.size else np.zeros(0, np.int64)
         assert np.array_equal(level["lots"], sums), f"{where}: wrong sum of lots"
         return slots

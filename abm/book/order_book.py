@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from abm.book.books import Books
-from abm.book.match_kernel import UNCHANGED
+from abm.book.record_kernel import UNCHANGED
 from abm.state import (
     BUY,
     CANCEL,

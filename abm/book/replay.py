@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.book.books import Books, state_text
-from abm.book.match_kernel import UNCHANGED
 from abm.book.order_book import SELF_TRADE_MODES
+from abm.book.record_kernel import UNCHANGED
 from abm.state import (
     CANCEL,
     CLOSE,
@@ -147,9 +147,10 @@ class _Stream:
         for number, row in enumerate(rows, 1):
             op, side, price, stop, qty, name, owner = _checked(number, row)
             account = NOBODY if owner is None else owners.setdefault(owner, len(owners))
-            table.append((0, account, op, side, 0, 0, 0, price, stop, qty, dense.setdefault(name, len(dense)), 0, NOBODY))
+            slot = dense.setdefault(name, len(dense) + 1)
+            table.append((0, account, op, side, 0, 0, 0, price, stop, qty, slot, 0, NOBODY))
         self.messages: NDArray[np.void] = np.array(table, MESSAGE)
-        self.ids = np.array(list(dense), np.int64)
+        self.ids = np.array([0, *dense], np.int64)  # by slot
         price, stop = self.messages["price_ticks"], self.messages["stop_ticks"]
         both = np.concatenate([price[price > 0], stop[stop > 0]])
         self.prices: I64 = np.concatenate([[0], np.unique(both)])  # rank 0 stays "none"
@@ -165,8 +166,7 @@ class _Replay:
 
     def __init__(self, stream: _Stream, mode: str) -> None:
         self.stream = stream
-        capacity = max(1, stream.ids.size)
-        self.books = Books(1, 0, stream.prices.size, SELF_TRADE_MODES[mode], capacity, fixed_slots=True)
+        self.books = Books(1, 0, stream.prices.size, SELF_TRADE_MODES[mode], stream.ids.size, True)
         self.fills: list[NDArray[np.void]] = []
         self.closes: list[NDArray[np.void]] = []
         self.count = 0

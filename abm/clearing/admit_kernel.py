@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.book.match_kernel import UNCHANGED
+from abm.book.record_kernel import UNCHANGED
 from abm.compiled import kernel
 from abm.state import (
     CANCEL,

@@ -13,8 +13,8 @@ import numpy as np
 
 from abm.clearing.adl import DeleveragingRule, check_allocation, winners_at
 from abm.clearing.liquidation import LiquidationEngine, Takeovers
-from abm.events import DELEVERAGE, TAKEOVER
-from abm.state import I64, NOBODY
+from abm.events import BAD_DEBT, DELEVERAGE, TAKEOVER
+from abm.state import FUND, I64, NOBODY
 
 
 @dataclass(slots=True)
@@ -63,11 +63,13 @@ class Backstop:
                     one = self._deleverage(one, mark_ticks)
                 self._take(one, per_lot)
         self._deleverage_inventory(mark_ticks)
+        self._top_up()
 
     def watch(self, mark_ticks: int) -> None:
         """On a new mark without takeovers: deleverage the inventory if the fund has fallen below its floor."""
         self._excluded = []
         self._deleverage_inventory(mark_ticks)
+        self._top_up()
 
     def take_tally(self) -> BackstopTally:
         """What was done since the last call."""
@@ -91,6 +93,31 @@ class Backstop:
         flat = rows[accounts.position[engine.slot, rows] == 0]
         accounts.cash[engine.settle, flat] += accounts.margin[engine.slot, flat]
         accounts.margin[engine.slot, flat] = 0
+
+    def _top_up(self) -> None:
+        """The fund pays what accounts owe that closed beyond bankruptcy without being forced.
+
+        By an order of their own, or as a winner deleveraged at a price worse than the mark. Accounts with a position or
+        coins can still settle themselves.
+        """
+        engine = self.engine
+        accounts, markets, settle = engine.floor.accounts, engine.floor.markets, engine.settle
+        cash = accounts.cash[settle]
+        rows = np.flatnonzero(cash < 0)
+        rows = rows[(accounts.kind[rows] < FUND) & (accounts.venue[rows] == markets.venue[engine.market])]
+        coins = np.delete(accounts.cash[:, rows], settle, axis=0)
+        rows = rows[~(accounts.position[:, rows].any(axis=0) | (coins > 0).any(axis=0))]
+        if rows.size == 0:
+            return
+        owed = -cash[rows]
+        cash[rows] = 0
+        cash[engine.fund_row] -= owed.sum()
+        accounts.touched[rows] = True
+        accounts.touched[engine.fund_row] = True
+        engine.floor.log.add(
+            BAD_DEBT, rows.size, market=engine.market, asset=settle, account=engine.fund_row, counterparty=rows,
+            amount=owed,
+        )  # fmt: skip
 
     def _deleverage_inventory(self, mark_ticks: int) -> None:
         """On a mark that drags the fund below its floor, its inventory goes to winners at the average takeover price."""

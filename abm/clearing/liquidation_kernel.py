@@ -73,13 +73,13 @@ def size_forced(
         if not partial:
             continue
         # largest reduction for which every unit closed still frees more maintenance than it costs in fees
-        keep = np.int64(0)
+        keep = np.int64(-1)
         for t in range(tier_floor.size):
             if tier_maintenance[t] > fee_rate:
                 keep = -(-tier_floor[t] // per_lot)
                 break
         low, high = np.int64(1), size - keep
-        if keep == 0 or high < 1:
+        if keep < 0 or high < 1:
             continue
         for step in range(64):
             trial = high if step == 0 else (low + high) // 2

@@ -102,7 +102,10 @@ def post(
                 unit = fills[i]["maker_reserve"]
             fee = at_rate_ceil(value, rate)
             fees[i, party] = fee
-            cash[settle, row] -= fee
+            if flags & FORCED and mode[row] == ISOLATED and market_kind[m] == PERPETUAL:
+                margin[market_slot[m], row] -= fee  # all that a forced reduction costs stays inside its position
+            else:
+                cash[settle, row] -= fee
             cash[settle, fee_row[m]] += fee
             held = unit * lots
             touched[row] = True

@@ -25,7 +25,7 @@ class RetailParameters(Parameters):
         likely=(60e3, 120e3),
     )
     short_share: float = quantity(
-        0.3,
+        0.4,
         unit="-",
         source=UNKNOWN,
         ge=0.0,
@@ -96,8 +96,17 @@ class RetailParameters(Parameters):
     trend_share: float = quantity(0.4, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
     value_share: float = quantity(0.2, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
     belief_spread: float = quantity(0.01, unit="log", source=UNKNOWN, ge=0.0, text="sd of the error about fair value")
-    panic: float = quantity(0.7, unit="-", source=SEARCH, ge=0.0, grade="calibrated", likely=(0.5, 1.0))
-    panic_most: float = quantity(0.25, unit="-", source=SEARCH, ge=0.0, le=1.0, grade="calibrated")
+    panic: float = quantity(
+        0.5, unit="-", source="tried on 10 Oct 2025 with this model, not a calibration", ge=0.0, likely=(0.2, 1.0)
+    )
+    panic_most: float = quantity(
+        0.05,
+        unit="a review",
+        source="tried on 10 Oct 2025 with this model; above 0.1 prices run away",
+        ge=0.0,
+        le=1.0,
+        likely=(0.03, 0.25),
+    )
     panic_drawdown: float = quantity(
         0.056, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated", text="median of d"
     )
@@ -105,7 +114,7 @@ class RetailParameters(Parameters):
     panic_slip: float = quantity(0.02, unit="fraction", source=UNKNOWN, ge=0.0, le=0.05)
     cover_gain: float = quantity(0.04, unit="fraction", source=UNKNOWN, gt=0.0, text="median personal gain")
     cover_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
-    cover_chance: float = quantity(0.08, unit="a review", source=SEARCH, ge=0.0, le=1.0, likely=(0.08, 0.5))
+    cover_chance: float = quantity(0.15, unit="a review", source=SEARCH, ge=0.0, le=1.0, likely=(0.08, 0.5))
     stop_share: float = quantity(0.02, unit="-", source=SEARCH, ge=0.0, le=1.0, grade="calibrated", likely=(0.02, 0.05))
     stop_distance: float = quantity(0.048, unit="fraction", source=SEARCH, gt=0.0, lt=0.9, grade="calibrated")
     stop_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)

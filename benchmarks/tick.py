@@ -1,0 +1,113 @@
+"""Speed of the whole tick: `python -m benchmarks.tick [--accounts N ...] [--quick]` prints a table.
+
+Decisions, admission, matching, ledger, stops, marks, liquidations, audit and records of `october-2025`, events at level
+`fills` kept in memory, on a calm stretch and through a shock of 12 %. The phases are timed by wrapping the model's methods;
+their cost is inside the tick's. A phase counts what it does itself: `mark` without the trade, and so on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from abm import MarketModel
+from abm.recorder import Recorder
+
+GOAL = {10_000: 3.0, 100_000: 3.0, 1_000_000: 2.0}
+"""Million messages a second (DESIGN, speed goals)."""
+SHOCK = {"name": "shock", "at": "20:44:00", "over_s": 10, "change_percent": -12}
+CALM_TICKS, CRASH_TICKS = (60, 210), (245, 395)
+
+
+class Clock:
+    """Adds up the time of wrapped methods."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def wrap(self, owner: Any, method: str, phase: Callable[..., str] | str) -> None:
+        inner = getattr(owner, method)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            begin = time.perf_counter()
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                name = phase if isinstance(phase, str) else phase(*args)
+                self.seconds[name] += time.perf_counter() - begin
+
+        setattr(owner, method, timed)
+
+
+def instrument(model: MarketModel) -> Clock:
+    clock = Clock()
+    people = model.people
+    clock.wrap(model, "decide", lambda asked: "decide, people" if asked is people else "decide, machines")
+    clock.wrap(model, "trade", lambda *_: "trade")
+    for method in ("mark", "liquidate", "absorb", "fund"):
+        clock.wrap(model.exchanges, method, method)
+    for method in ("audit", "record", "review_institutions"):
+        clock.wrap(model, method, method.replace("_", " "))
+    return clock
+
+
+def measure(accounts: int, window: tuple[int, int]) -> dict[str, float]:
+    """Figures of the ticks in a window, twice: bare for the totals, instrumented for the phases."""
+    found: dict[str, float] = {}
+    for timed in (False, True):
+        recorder = Recorder("fills")
+        model = MarketModel("october-2025", recorder=recorder, accounts=accounts, news=[SHOCK])
+        for _ in range(window[0]):
+            model.step()
+        clock = instrument(model) if timed else None
+        begin = time.perf_counter()
+        for _ in range(*window):
+            model.step()
+        seconds = time.perf_counter() - begin
+        ticks = window[1] - window[0]
+        if clock is None:
+            steps = recorder.steps_array[window[0] :]
+            messages = int(steps["messages"].sum())
+            found["ms a tick"] = 1e3 * seconds / ticks
+            found["messages a tick"] = messages / ticks
+            found["rounds a tick"] = float(steps["rounds"].mean())
+            found["fills a tick"] = float(steps["fills"].mean())
+            found["accounts forced"] = float(steps["liquidated_long_accounts"].sum())
+            found["M messages/s"] = messages / seconds / 1e6
+            found["goal: 0.7 ms + 0.3 us a message"] = 0.7 + 0.3e-3 * messages / ticks
+        else:
+            for phase, spent in clock.seconds.items():
+                found[f"  {phase}, ms"] = 1e3 * spent / ticks
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--accounts", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--quick", action="store_true", help="10,000 accounts only")
+    options = parser.parse_args()
+    sizes = [10_000] if options.quick else options.accounts
+    model = MarketModel("october-2025", accounts=sizes[0], news=[SHOCK], recorder=Recorder("fills"))
+    for _ in range(CRASH_TICKS[0] + 10):  # compiles, or loads, everything
+        model.step()
+    columns = {
+        f"{n:,} {name}": measure(n, window)
+        for n in sizes
+        for name, window in (("calm", CALM_TICKS), ("crash", CRASH_TICKS))
+    }
+    names = list(dict.fromkeys(key for figures in columns.values() for key in figures))
+    print(f"{'':34}" + "".join(f"{name:>17}" for name in columns))
+    for name in names:
+        print(f"{name:34}" + "".join(f"{figures.get(name, np.nan):17,.3f}" for figures in columns.values()))
+    print(f"goal, M messages/s: {', '.join(f'{GOAL.get(n, np.nan)} at {n:,}' for n in sizes)}")
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
