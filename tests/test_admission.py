@@ -211,7 +211,7 @@ def test_a_market_order_stops_at_the_band(side: int, given: int) -> None:
 
 
 def test_a_stop_has_the_band_around_its_stop_price() -> None:
-    """Buy stop at 110,000: worst price 115,500; 15,500 $ a coin of loss against the mark are reserved with their margin."""
+    """Buy stop at 110,000: worst price 115,500; the loss of 15,500 $ a coin is reserved, with margin."""
     world = world_with(1_000)
     message = world.message(FIRST, STOP, BUY, 10, stop_ticks=1_100_000, flags=ON_MARK)
     handle = int(world.send(message)[0])

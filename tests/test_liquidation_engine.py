@@ -275,7 +275,7 @@ def test_incoming_positions_are_deleveraged_before_the_fund_falls_below_its_floo
 
 
 def test_inventory_is_deleveraged_on_a_new_mark_at_its_average_price() -> None:
-    """The fund holds 2 BTC from bankruptcies at 98,000 and 99,000 $; a mark that wipes it out passes both to the winner."""
+    """The fund holds 2 BTC from bankruptcies at 98,000 and 99,000 $; wiped out, it passes both to the winner."""
     world = VenueWorld(2, preset(sizing="whole"), fund_usd=10_000)
     for i, leverage in enumerate((50, 100)):
         world.hold(i, 1_000, leverage)
@@ -327,7 +327,7 @@ def test_a_close_beyond_bankruptcy_is_paid_by_the_fund() -> None:
 
 
 def test_a_winner_deleveraged_beyond_its_own_margin_is_topped_up() -> None:
-    """A short from 91,000 $ at 50x is in profit at 90,900 but closes at the loser's bankruptcy, 98,000: 5,180 $ missing."""
+    """A short from 91,000 $ at 50x is in profit at 90,900 but closes at the loser's 98,000: 5,180 $ missing."""
     world = VenueWorld(2, preset(sizing="whole"), fund_usd=0)
     loser, winner = world.hold(0, 1_000, 50), world.hold(1, -1_000, 50, 910_000)
     a = world.accounts

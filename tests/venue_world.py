@@ -93,7 +93,7 @@ class VenueWorld:
         self.exchanges = Exchanges([self.exchange], self.floor, ["USDT", "BTC"], self.start)
 
     def hold(self, i: int, lots: int, leverage: int, entry_ticks: int | None = None) -> int:
-        """Give account i a position and its isolated initial margin, the deep pocket the other side. Returns the row."""
+        """Give account i a position and its isolated margin, the deep pocket the other side. Returns the row."""
         a, row = self.accounts, FIRST + i
         entry = int(self.start[self.perp]) if entry_ticks is None else entry_ticks
         value = lots * entry * int(self.markets.tick_value[self.perp])

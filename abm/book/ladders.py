@@ -117,9 +117,13 @@ class Ladders:
         for queue, ticks, content in kept:
             index = ticks + self.queues["shift"][queue]
             self.levels[index] = content
-            for start in self.ranks:
-                np.bitwise_or.at(self.words, start + (index >> 6), np.uint64(1) << (index & 63).astype(np.uint64))
-                index = index >> 6
+            self._mark(self.words, index)
+
+    def _mark(self, words: NDArray[np.uint64], index: I64) -> None:
+        """Set the bits of these levels in every rank."""
+        for start in self.ranks:
+            np.bitwise_or.at(words, start + (index >> 6), np.uint64(1) << (index & 63).astype(np.uint64))
+            index = index >> 6
 
     # --- looking ----------------------------------------------------------------------------------
     def ticks(self, queue: int, low: int = 0, high: int | None = None) -> I64:
@@ -174,16 +178,12 @@ class Ladders:
     def check(self, fixed: bool) -> None:
         """Validate every link, sum, bit and cached value; AssertionError says which one is wrong."""
         found = []
-        bits = np.zeros(self.levels.size, np.bool_)
+        words = np.zeros_like(self.words)
         for queue in range(self.count * QUEUES):
             slots = self._check_queue(queue)
             found.append(slots)
-            bits[self._ticks_of(slots, queue) + self.queues["shift"][queue]] = True
-        for start in self.ranks:
-            packed = np.packbits(np.pad(bits, (0, -bits.size % 64)), bitorder="little").view(np.uint64)
-            words = self.words[start : start + packed.size]
-            assert np.array_equal(packed, words), "the bitmap does not match the levels"
-            bits = words != 0
+            self._mark(words, np.unique(self._ticks_of(slots, queue)) + self.queues["shift"][queue])
+        assert np.array_equal(words, self.words), "the bitmap does not match the levels"
         live = np.sort(np.concatenate(found))
         assert np.array_equal(live, self.live_slots()), "an order is in no queue, or in two"
         if not fixed:

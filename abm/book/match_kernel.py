@@ -3,9 +3,9 @@
 Data structure. Each market has five *ladders* of equal span, one entry a tick: the book (bids and asks share it,
 they never overlap) and four for waiting stops (last-price buy and sell, mark-price buy and sell, which may
 overlap). An entry heads a doubly linked first-in-first-out list of order records in one pool shared by all markets.
-Three levels of 64-way bitmaps find the next non-empty entry. A *queue* is one side of one ladder (six a market)
-with its best tick and its number of orders, so that the check for due stops is one comparison. Links and heads hold
-slot + 1, so that fresh zero pages are empty lists.
+Bitmaps, a bit an entry and above it a bit a word, find the next non-empty one. A *queue* is one side of one ladder
+(six a market) with its best tick and its number of orders, so that the check for due stops is one comparison. Slot
+0 of the pool stays nobody's, so that fresh zero pages are empty lists.
 
 Why it is one long flat function: helpers that receive arrays cost five times the speed in Numba (reference
 counting). The function is a small state machine instead, in which each structural action (unlink, look for the next
@@ -116,12 +116,12 @@ def match_batch(
 ) -> Any:  # fmt: skip
     """Execute a batch; returns the numbers of fills and closings. All arrays must be large enough (`Books.match`).
 
-    MESSAGE[n] `messages`, ORDER[capacity] `orders`, LEVEL `levels` of all ladders; uint64 `words`: a bit a level, then
-    a bit a word of these and so on, each rank beginning at int64[RANKS] `ranks`; QUEUE[markets * QUEUES] `queues`,
-    BOOK[markets] `books`; int32[capacity] `free`: stack of slots given back; int64[2] `pool`: its size, first slot
-    never used; MESSAGE[1] `scratch`: what is executed when it is not a message as it came; int64 `net_lots`: position
-    by int64[markets] `net_offset` (-1 = not tracked) + account; FILL `fills`, CLOSE `closes`, int64[n] `handles`;
-    `fixed`: slot = id = handle, and an id is used once.
+    MESSAGE[n] `messages`, ORDER[capacity] `orders`, LEVEL `levels` of all ladders; uint64 `words`: a bit a level,
+    then a bit a word of these and so on, each rank beginning at int64[RANKS] `ranks`; QUEUE[markets * QUEUES]
+    `queues`, BOOK[markets] `books`; int32[capacity] `free`: stack of slots given back; int64[2] `pool`: its size,
+    first slot never used; MESSAGE[1] `scratch`: what is executed when it is not a message as it came; int64
+    `net_lots`: position by int64[markets] `net_offset` (-1 = not tracked) + account; FILL `fills`, CLOSE `closes`,
+    int64[n] `handles`; `fixed`: slot = id = handle, and an id is used once.
     """
     n_fills = n_closes = 0
     n_free, unused = pool[0], pool[1]
@@ -144,7 +144,7 @@ def match_batch(
         chain_head = chain_tail = 0  # slots of the stops set off and not yet executed
         # what the next pass of the loop below unlinks, what becomes of it, and where it looks for the next level
         gone, gone_to, seek = 0, _TO_FREE, -1
-        # --- what the message asks for ----------------------------------------------------------------------------
+        # --- what the message asks for ------------------------------------------------------------
         if t_op <= STOP_LIMIT:
             if unacceptable(taker, t_op, facing["best"]) or (fixed and orders[taker["order"]]["state"] != FREE):
                 lots = max(0, taker["size_lots"])
@@ -185,7 +185,7 @@ def match_batch(
                 facing = queues[first_queue + kind(-t_side, False, 0)]
         t_account, t_limit, t_left = int(taker["account"]), int(taker["price_ticks"]), int(taker["size_lots"])
         while True:
-            # --- structural actions that the last pass asked for --------------------------------------------------
+            # --- structural actions that the last pass asked for ----------------------------------
             if gone > 0:
                 order = orders[gone]
                 waiting = order["state"] == WAITING
@@ -240,7 +240,7 @@ def match_batch(
                     queues[seek_queue]["best"] = place - queues[seek_queue]["shift"]
                 else:
                     probe = place
-            # --- stops that the last price sets off; then the next of their queue ---------------------------------
+            # --- stops that the last price sets off; then the next of their queue -----------------
             if task == _SETTLE:
                 if n_fills > settled:
                     queue = queues[first_queue + 2]
@@ -268,7 +268,7 @@ def match_batch(
                 task = _START
             elif task == _DONE:
                 break
-            # --- reduce-only; the dry run of fill-or-kill and of a replace that must not meet itself --------------
+            # --- reduce-only; the dry run of fill-or-kill and of a replace that must not meet itself ----
             if task == _START:
                 t_clip = 0
                 if offset >= 0 and t_account != NOBODY and taker["flags"] & REDUCE_ONLY:
@@ -319,7 +319,7 @@ def match_batch(
                     gone, gone_to = t_slot, _TO_SLOT
                 if t_clip > 0:
                     n_closes += report(closes[n_closes], taker, taker["order"], market, CLIPPED, t_clip, i)
-            # --- taking -------------------------------------------------------------------------------------------
+            # --- taking ---------------------------------------------------------------------------
             if task == _TAKE:
                 while gone == 0 and t_left > 0 and crosses(t_side, t_limit, facing["best"]):
                     level = levels[facing["best"] + facing["shift"]]
@@ -366,7 +366,7 @@ def match_batch(
                         break
                     task = _SETTLE
                     continue
-            # --- coming to rest, or waiting as a stop -------------------------------------------------------------
+            # --- coming to rest, or waiting as a stop ---------------------------------------------
             if t_slot == 0:
                 if fixed:
                     t_slot = int(taker["order"])

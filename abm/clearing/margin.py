@@ -10,12 +10,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from abm.clearing.margin_kernel import OUT, PENDING, advance, rebucket, scan
+from abm.clearing.margin_kernel import FINE, OUT, advance, inspect, rebucket, scan
 from abm.state import FUND, I64, PERPETUAL, Accounts, Markets
 from abm.units import RATE_ONE
 
 NO_ROWS: I64 = np.empty(0, np.int64)
 NO_ROWS.setflags(write=False)
+
+
+PROBLEMS = (
+    "",
+    "broken list",
+    "below maintenance, yet in a bucket",
+    "wrong bucket",
+    "broken pending list",
+    "places disagree with lists",
+)
+"""In words, by the codes of `inspect`."""
 
 
 class MarginLadder:
@@ -90,23 +101,9 @@ class MarginLadder:
 
     def check(self) -> None:
         """Compare lists, places and thresholds; raises AssertionError. For tests and the slow audit."""
-        seen = np.full(self.accounts.rows, OUT, np.int64)
-        mark, count = int(self._state[0]), int(self._state[1])
-        for where in np.flatnonzero(self._heads):
-            previous, row = -1, int(self._heads[where]) - 1
-            while row >= 0:
-                assert seen[row] == OUT and self._before[row] == previous, f"row {row}: broken list"
-                side = 1 if where < self.levels else -1
-                tick = side * int(self._threshold[row])
-                assert tick > 0 and side * mark > side * tick, f"row {row}: below maintenance, yet in a bucket"
-                assert where % self.levels == min(max(tick - self.base_tick, 0), self.levels - 1), f"row {row}: bucket"
-                seen[row] = where
-                previous, row = row, int(self._after[row])
-        for i in range(count):
-            row = int(self._pending[i])
-            assert seen[row] == OUT and self._after[row] == i, f"row {row}: broken pending list"
-            seen[row] = PENDING
-        assert np.array_equal(seen, self._place), "places disagree with lists"
+        seen = np.empty(self.accounts.rows, np.int64)
+        problem, row = inspect(self.base_tick, self.levels, *self._lists, seen)
+        assert problem == FINE, f"row {row}: {PROBLEMS[problem]}"
 
     def _rebucket(self, rows: NDArray[np.int64]) -> None:
         accounts = self.accounts

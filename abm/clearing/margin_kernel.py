@@ -288,3 +288,49 @@ def scan(
             found[count] = row
             count += 1
     return count
+
+
+FINE, BROKEN_LIST, IS_BELOW, WRONG_BUCKET, BROKEN_PENDING, LOST = range(6)
+"""What `inspect` finds."""
+
+
+@kernel
+def inspect(
+    base_tick: int,
+    levels: int,
+    heads: Any,
+    after: Any,
+    before: Any,
+    place: Any,
+    threshold: Any,
+    pending: Any,
+    state: Any,
+    seen: Any,
+) -> tuple[int, int]:
+    """Follow every list: (FINE, 0), or what is wrong and with which row. `seen` int64 (R,) is overwritten."""
+    seen[:] = OUT
+    mark = state[0]
+    for where in range(heads.size):
+        row = heads[where] - 1
+        previous = -1
+        while row >= 0:
+            if seen[row] != OUT or before[row] != previous:
+                return BROKEN_LIST, row
+            side = 1 if where < levels else -1
+            tick = side * threshold[row]
+            if tick <= 0 or side * mark <= side * tick:
+                return IS_BELOW, row
+            if where % levels != min(max(tick - base_tick, 0), levels - 1):
+                return WRONG_BUCKET, row
+            seen[row] = where
+            previous = row
+            row = after[row]
+    for i in range(state[1]):
+        row = pending[i]
+        if seen[row] != OUT or after[row] != i:
+            return BROKEN_PENDING, row
+        seen[row] = PENDING
+    for row in range(seen.size):
+        if seen[row] != place[row]:
+            return LOST, row
+    return FINE, 0

@@ -89,6 +89,7 @@ def retail_rule(
                 worst = panic_slip
         elif side == SELL and entry_ticks > last_ticks * (1.0 + cover_gain) and draw_exit < cover_chance:
             reason = BY_COVERING
+            worst = panic_slip
         if reason == 0 and draw_calm < exit_chance:
             reason = BY_NOISE
         if reason != 0:

@@ -119,6 +119,9 @@ def opening_book(
     _holders(p, book, parts[1], BUY, total, seed, start_price_ticks)
     _holders(p, book, parts[2], SELL, total * p.short_share, seed, start_price_ticks)
     _entrants(p, book, parts[3], seed, lot_coins)
+    capped = np.minimum(book.leverage, p.most_leverage)
+    book.cash_lots *= book.leverage / capped  # the same positions with more money behind them
+    book.leverage[:] = capped
     return book
 
 

@@ -9,6 +9,7 @@ from abm.parameters import Parameters, quantity
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
 UNKNOWN = "not observed"
+SET_HERE = "set on the path of 10 Oct 2025 with this model (20,000 accounts, seeds 1-3); not identified"
 
 
 class RetailParameters(Parameters):
@@ -25,7 +26,7 @@ class RetailParameters(Parameters):
         likely=(60e3, 120e3),
     )
     short_share: float = quantity(
-        0.4,
+        0.3,
         unit="-",
         source=UNKNOWN,
         ge=0.0,
@@ -51,6 +52,14 @@ class RetailParameters(Parameters):
         unit="-",
         source="small accounts use more leverage; shares assumed",
         text="accounts in those classes",
+    )
+    most_leverage: int = quantity(
+        150,
+        unit="x",
+        source="the venue's own limit; lower values are the what-if of the same positions with more money behind them",
+        ge=1,
+        le=1001,
+        text="cap on everybody's leverage",
     )
     size_tail: float = quantity(
         0.8,
@@ -97,24 +106,30 @@ class RetailParameters(Parameters):
     value_share: float = quantity(0.2, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
     belief_spread: float = quantity(0.01, unit="log", source=UNKNOWN, ge=0.0, text="sd of the error about fair value")
     panic: float = quantity(
-        0.5, unit="-", source="tried on 10 Oct 2025 with this model, not a calibration", ge=0.0, likely=(0.2, 1.0)
+        0.5, unit="-", source=SET_HERE, ge=0.0, grade="calibrated", likely=(0.2, 1.0)
     )
     panic_most: float = quantity(
-        0.05,
-        unit="a review",
-        source="tried on 10 Oct 2025 with this model; above 0.1 prices run away",
-        ge=0.0,
-        le=1.0,
-        likely=(0.03, 0.25),
+        0.16, unit="a review", source=SET_HERE, ge=0.0, le=1.0, grade="calibrated", likely=(0.03, 0.25)
     )
     panic_drawdown: float = quantity(
         0.056, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated", text="median of d"
     )
     panic_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
-    panic_slip: float = quantity(0.02, unit="fraction", source=UNKNOWN, ge=0.0, le=0.05)
+    panic_slip: float = quantity(
+        0.007,
+        unit="fraction",
+        source=SET_HERE,
+        ge=0.0,
+        le=0.05,
+        grade="calibrated",
+        likely=(0.003, 0.02),
+        text="worst price of panic sales and of short covering",
+    )
     cover_gain: float = quantity(0.04, unit="fraction", source=UNKNOWN, gt=0.0, text="median personal gain")
     cover_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
-    cover_chance: float = quantity(0.15, unit="a review", source=SEARCH, ge=0.0, le=1.0, likely=(0.08, 0.5))
+    cover_chance: float = quantity(
+        0.15, unit="a review", source=SET_HERE, ge=0.0, le=1.0, grade="calibrated", likely=(0.08, 0.5)
+    )
     stop_share: float = quantity(0.02, unit="-", source=SEARCH, ge=0.0, le=1.0, grade="calibrated", likely=(0.02, 0.05))
     stop_distance: float = quantity(0.048, unit="fraction", source=SEARCH, gt=0.0, lt=0.9, grade="calibrated")
     stop_spread: float = quantity(0.5, unit="log", source=UNKNOWN, ge=0.0, le=2.0)

@@ -124,9 +124,9 @@ class BackstopRules(Parameters):
         0, unit="$", source="no public threshold", text="marked equity that sets off deleveraging"
     )
     unload_share: DecimalText = quantity(
-        "0.002",
+        "0.0005",
         unit="1/s",
-        source="no public rule: half of it in six minutes",
+        source="no public rule: half of it in 23 minutes",
         text="share of the inventory unloaded a second",
     )
     unload_slip: DecimalText = quantity(
