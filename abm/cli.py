@@ -203,6 +203,7 @@ def experiment(
     quick: Annotated[bool, typer.Option("--quick", help="small and fast")] = False,
     full: Annotated[bool, typer.Option("--full", help="as large as published")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the results here")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG or PDF to draw; default: beside --json, if given")] = None,
 ) -> None:
     """Run one of the experiments."""
     from abm.experiment import failed_rows, load_experiment
@@ -221,6 +222,10 @@ def experiment(
         console.wrote(json_file)
     else:
         console.try_next(f"deleverage experiment {name} --json {name}.json")
+    if picture is None and json_file is not None:
+        picture = json_file.with_suffix(".png")
+    if picture is not None and found.draws:
+        console.wrote(found.draw(result, picture))
     if failed := failed_rows(result):
         console.complain(f"{failed} runs failed")
         raise typer.Exit(console.SOME_FAILED)

@@ -45,6 +45,16 @@ class Experiment:
             "results": finite(results),
         }
 
+    @property
+    def draws(self) -> bool:
+        """Whether the experiment has a picture: a function `draw(results, path)`."""
+        return hasattr(self.module, "draw")
+
+    def draw(self, result: dict[str, Any], path: Path) -> Path:
+        """Draw the picture."""
+        drawn: Path = self.module.draw(result["results"], path)
+        return drawn
+
     def text(self, result: dict[str, Any]) -> str:
         """The results in words or as plain lines."""
         worded = getattr(self.module, "text", None)

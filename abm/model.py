@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.clearing.audit import AuditError, audit_money, audit_structure
-from abm.events import COVENANT, NEWS, ROUND_CAP
+from abm.events import BY_COVENANT, COVENANT, NEWS, ROUND_CAP
 from abm.opening import Opening
 from abm.recorder import Recorder
 from abm.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
@@ -20,6 +20,7 @@ from abm.state import BUY, SELL
 from abm.steps import step_record
 from abm.tape import Tape
 from abm.traders.base import Batch, Participant, View
+from abm.venues.exchange import OUTSIDE_ROW
 from abm.world import FairValue, NewsStep
 
 STRUCTURE_AUDIT_TICKS = 60
@@ -75,6 +76,7 @@ class MarketModel(mesa.Model):
             self.markets, opening.assets, [e.name for e in self.exchanges], self.setup.start, self.setup.tick_s
         )
         self.recorder.opening(self.accounts)
+        self.trade(self.decide([self.makers]))  # the books stand before anybody acts
         self.audit()
         self.latest = step_record(self)
         self.datacollector = mesa.DataCollector(model_reporters=REPORTERS)
@@ -160,6 +162,9 @@ class MarketModel(mesa.Model):
         for treasury in self.treasuries:
             for breach in treasury.review(self.view):
                 self.log.add(COVENANT, side=SELL, market=self.spot, **breach)
+            repaid = treasury.take_repayment()
+            if repaid:
+                self.floor.transfer(int(treasury.rows[0]), OUTSIDE_ROW, int(self.markets.settle[self.spot]), repaid, BY_COVENANT)
 
     def audit(self) -> None:
         """Money every tick; structure every 60 ticks and after every unwind. Raises `AuditError` with tick and seed."""

@@ -15,11 +15,21 @@ from abm.traders.base import Participant, World
 from abm.traders.hedgers import Hedgers
 from abm.traders.makers import Makers
 from abm.traders.noise import Noise
-from abm.traders.retail import RetailCohort, RetailTrader
+from abm.traders.retail import RetailCohort
+from abm.traders.retail_trader import individually
 from abm.traders.treasury import Treasury
 from abm.traders.value_buyers import ValueBuyers
 from abm.units import MICRO
-from abm.venues.exchange import FEES_ROW, FUND_ROW, OUTSIDE_ROW, REMAINDER_ROW, ROUNDING_ROW, VENUE_ROWS, Exchange, Exchanges
+from abm.venues.exchange import (
+    FEES_ROW,
+    FUND_ROW,
+    OUTSIDE_ROW,
+    REMAINDER_ROW,
+    ROUNDING_ROW,
+    VENUE_ROWS,
+    Exchange,
+    Exchanges,
+)
 from abm.venues.preset import asset_names, build_markets
 
 if TYPE_CHECKING:
@@ -104,4 +114,4 @@ class Opening:
         a.cash[:, OUTSIDE_ROW] = -a.cash.sum(axis=1)
         a.cash[self.usdt, OUTSIDE_ROW] -= int((a.margin - a.entry_cost).sum())
         if self.scenario.individual:
-            self.retail.individuals = [RetailTrader(self.model, self.retail, i) for i in range(self.retail.rows.size)]
+            individually(self.retail)

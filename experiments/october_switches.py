@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -17,12 +18,7 @@ from abm.parameters import Parameters, quantity
 from abm.scenario import load_scenario
 from abm.sweep import Outcome, process_pool, run_many
 
-LOW_LEVERAGE = (
-    "retail.class_notional=[0, 0, 0, 1]",
-    "retail.class_accounts=[0, 0, 0, 1]",
-    "retail.entrant_short_leverage=2",
-    "retail.entrant_long_leverage=2",
-)
+ONE_X = ("retail.most_leverage=1",)
 NO_VOLUNTARY = ("retail.panic=0", "retail.stop_share=0", "retail.short_gain=0", "retail.trend_gain=0", "treasuries=[]")
 
 
@@ -31,23 +27,23 @@ class Options(Parameters):
 
     scenario: str = Field("october-2025", description="packaged name or file")
     accounts: int = quantity(20_000, unit="accounts", source="granularity only", ge=50, le=5_000_000)
-    reps: int = quantity(5, unit="seeds", source="chosen", ge=1, le=1_000)
+    reps: int = quantity(10, unit="seeds", source="chosen", ge=1, le=1_000)
     seed: int = quantity(1, unit="-", source="first of the common seeds", ge=0)
     obliged: float = quantity(1.0, unit="share of normal depth", source="policy", ge=0, le=1)
     processes: int = quantity(2, unit="processes", source="a small machine", ge=1, le=256)
 
 
 QUICK = {"accounts": 2_000, "reps": 2}
-FULL = {"accounts": 100_000, "reps": 10}
+FULL = {"accounts": 100_000, "reps": 20}
 
 
 def variants(options: Options) -> dict[str, tuple[str, ...]]:
     """The settings of each variant."""
     return {
         "as it is": (),
-        "leverage below 5x": LOW_LEVERAGE,
+        "leverage 1x": ONE_X,
         "makers obliged": (f"makers.obliged={options.obliged}",),
-        "news only": (*LOW_LEVERAGE, *NO_VOLUNTARY),
+        "news only": (*ONE_X, *NO_VOLUNTARY),
     }
 
 
@@ -90,6 +86,7 @@ def row(name: str, settings: Sequence[str], outcomes: Sequence[Outcome], first: 
         "settings": list(settings),
         "seeds": [outcome.seed for outcome in outcomes],
         "fall_percent": falls,
+        "liquidated_usd": [outcome.summary.get("liquidated_usd") for outcome in outcomes],
         "fall_median_percent": middle("fall_percent"),
         "difference_median_percent": statistics.median(pairs) if pairs else None,
         "news_percent": middle("news_percent"),
@@ -99,6 +96,22 @@ def row(name: str, settings: Sequence[str], outcomes: Sequence[Outcome], first: 
         "adl_median_usd": middle("adl_usd"),
         "error": "; ".join(outcome.error.splitlines()[0] for outcome in outcomes if outcome.error),
     }
+
+
+def draw(results: list[dict[str, Any]], path: Path) -> Path:
+    """Falls of all variants side by side, a dot a seed, lines between the runs of one seed."""
+    import pandas as pd
+
+    from abm.figures.compare import draw_compare
+
+    rows = [
+        {"seed": seed, "variant": r["variant"], "fall_percent": fall, "liquidated_usd": liquidated}
+        for r in results
+        for seed, fall, liquidated in zip(r["seeds"], r["fall_percent"], r["liquidated_usd"], strict=True)
+    ]
+    labels = {"fall_percent": ("Fall to the low", "%"), "liquidated_usd": ("Liquidated", "$")}
+    note = f"{len(results[0]['seeds'])} common seeds; one scenario, parts of it switched off"
+    return draw_compare(pd.DataFrame(rows), "What carries the fall of 10 October 2025", path, labels, note)
 
 
 def text(results: list[dict[str, Any]]) -> str:

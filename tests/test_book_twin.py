@@ -61,7 +61,12 @@ def test_long_streams(mode: str, seed: int) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("mode", ["none", "decrement"])
 def test_structure_after_each_message(mode: str) -> None:
-    run(Race(mode, venue=True), random_stream(21, 25_000, venue=True, repeat_ids=False), 1)
+    race = Race(mode, venue=True)
+    for i, message in enumerate(random_stream(21, 25_000, venue=True, repeat_ids=False)):
+        race.batch([message])
+        race.books.check()
+        if i % 100 == 0:
+            race.compare_state()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -56,6 +56,7 @@ def test_each_model_has_its_own_view() -> None:
 @needs_app
 def test_stock_page_renders_and_steps() -> None:
     """`SolaraViz` with a slider and a plot: built, rendered, stepped, reset to another parameter."""
+    import ipyvuetify
     import solara
     from mesa.visualization import SolaraViz, make_plot_component
 
@@ -63,20 +64,29 @@ def test_stock_page_renders_and_steps() -> None:
         "seed": 3,
         "makers__count": {"type": "SliderInt", "value": 8, "label": "makers", "min": 2, "max": 20, "step": 1},
     }
-    model = Calm(seed=3, makers__count=8)
-    page = SolaraViz(model, components=[make_plot_component("perp_usd")], model_params=parameters, name="market")
-    box, rendered = solara.render(page, handle_error=False)
+    model = solara.reactive(Calm(seed=3, makers__count=8))
+    first = model.value
+
+    @solara.component
+    def page() -> None:
+        with solara.AppLayout():  # the controls live in its sidebar
+            SolaraViz(model, components=[make_plot_component("perp_usd")], model_params=parameters, name="market")
+
+    _, rendered = solara.render(page(), handle_error=False)
+
+    def click(word: str) -> None:
+        buttons = rendered.find(ipyvuetify.Btn).widgets
+        next(b for b in buttons if any(str(part).strip().lower() == word for part in b.children)).click()
+
     try:
-        found = rendered.find(solara.v.Btn).widgets
-        labels = {str(button.children[0]): button for button in found if button.children}
-        assert {"Step", "Reset"} <= {label.strip().capitalize() for label in labels}
-        labels[next(label for label in labels if label.strip().lower() == "step")].click()
-        assert model.tick == 1
-        labels[next(label for label in labels if label.strip().lower() == "reset")].click()
-        assert model.tick == 1, "reset makes a new model and leaves the old one alone"
+        rendered.find(ipyvuetify.Slider, label="makers").widget.v_model = 5
+        click("step")
+        assert first.tick == 1 and model.value is first
+        click("reset")
+        assert model.value is not first and model.value.tick == 0
+        assert model.value.setup.makers.count == 5 and model.value.setup.seed == 3
     finally:
         rendered.close()
-    assert box is not None
 
 
 def resident_mb() -> float:

@@ -28,7 +28,8 @@ from abm.results import load_run
 from abm.scenario import ScenarioError
 from abm.state import NOBODY
 from abm.traders.makers import Makers
-from abm.traders.retail import RetailCohort, RetailTrader
+from abm.traders.retail import RetailCohort
+from abm.traders.retail_trader import RetailTrader
 from abm.venues.exchange import Exchange
 from abm.verify import verify_run
 from tests.stressed import stressed, write_run

@@ -12,6 +12,7 @@ from abm.traders.base import HORIZONS_S
 from abm.traders.hedgers import Hedgers, HedgersParameters
 from abm.traders.noise import Noise, NoiseParameters
 from abm.traders.retail import Calendar, RetailCohort, RetailParameters
+from abm.traders.retail_trader import individually
 from abm.traders.retail_kernel import NEWS
 from abm.traders.retail_opening import bounded_pareto, opening_book, whole_lots
 from tests.traders_world import PERP, SPOT_MARKET, START_TICKS, Stage
@@ -123,7 +124,7 @@ def test_individuals_send_what_the_cohort_sends() -> None:
         cohort = stage.people[0]
         assert isinstance(cohort, RetailCohort)
         if individual:
-            assert len(cohort.individually()) == 600
+            assert len(individually(cohort)) == 600
         # A deep book for everybody to trade with.
         deep = np.zeros(2, MESSAGE)
         deep["op"], deep["side"], deep["account"], deep["order"] = LIMIT, (BUY, SELL), NOBODY, NOBODY

@@ -16,6 +16,10 @@ from abm.state import BUY, CLOSE, FILL, I64, MESSAGE, NOBODY
 __all__ = ["BookLimitError", "Books", "Outcome", "state_text"]
 
 
+NEAR_TICKS = 1024
+"""How far from the best price the first look for an average price goes."""
+
+
 class Outcome(NamedTuple):
     """What a batch did. The arrays are views of buffers that the next `match` overwrites: copy what must last."""
 
@@ -141,7 +145,13 @@ class Books:
 
     def impact_ticks(self, market: int, side: int, lots: int) -> float:
         """Average price in ticks at which a taker of this side would trade `lots`; nan if the book holds less."""
-        ticks, size = self.ladder(market, -side)
+        best, reach = self.best(market, -side), NEAR_TICKS
+        while True:  # mostly the first levels are enough
+            near = best + side * reach
+            ticks, size = self.ladder(market, -side, near if near > 0 else None)
+            if size.sum() >= lots or near <= 0 or reach >= int(self._memory.books["span"][market]):
+                break
+            reach *= 64
         before = np.cumsum(size) - size
         taken = np.clip(lots - before, 0, size)
         return float((ticks * taken).sum() / lots) if lots > 0 and taken.sum() == lots else float("nan")

@@ -74,6 +74,10 @@ class FundingClock:
         """Begin in the middle of an interval: as if so many samples of this premium (1e-8) had been taken."""
         self._add(premium, samples)
 
+    def wants_sample(self, time_ms: int) -> bool:
+        """Whether a period has begun since the last sample."""
+        return time_ms // self._period_ms > self._period
+
     def sample(self, time_ms: int, impact_bid_ticks: float, impact_ask_ticks: float, index_ticks: int) -> None:
         """Take the premium once for each period that has begun since the last sample; none within the same period."""
         period = time_ms // self._period_ms

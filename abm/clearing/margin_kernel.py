@@ -296,6 +296,7 @@ FINE, BROKEN_LIST, IS_BELOW, WRONG_BUCKET, BROKEN_PENDING, LOST = range(6)
 
 @kernel
 def inspect(
+    filled: Any,
     base_tick: int,
     levels: int,
     heads: Any,
@@ -307,10 +308,14 @@ def inspect(
     state: Any,
     seen: Any,
 ) -> tuple[int, int]:
-    """Follow every list: (FINE, 0), or what is wrong and with which row. `seen` int64 (R,) is overwritten."""
+    """Follow every list: (FINE, 0), or what is wrong and with which row.
+
+    `filled` int64: the buckets that hold a row; `seen` int64 (R,) is overwritten.
+    """
     seen[:] = OUT
     mark = state[0]
-    for where in range(heads.size):
+    for n in range(filled.size):
+        where = filled[n]
         row = heads[where] - 1
         previous = -1
         while row >= 0:

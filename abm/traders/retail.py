@@ -22,19 +22,22 @@ one-book prototype (graded calibrated); where nothing was known they are assumed
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.rng import normals, stream, uniform, uniforms
-from abm.state import CANCEL, CROSS, I64, IOC, ISOLATED, LIMIT, MESSAGE, NOBODY, REDUCE_ONLY, RETAIL, SELL, STOP
+from abm.rng import normals, stream, uniforms
+from abm.state import CROSS, I64, ISOLATED, MESSAGE, NOBODY, RETAIL
 from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World
-from abm.traders.retail_kernel import NEWS, NOTHING, REVIEW_STREAM, affordable_lots, retail_rule, review
+from abm.traders.retail_kernel import NEWS, review
 from abm.traders.retail_opening import OpeningBook, opening_book
 from abm.traders.retail_parameters import RetailParameters
 
-__all__ = ["Calendar", "RetailCohort", "RetailParameters", "RetailTrader"]
+__all__ = ["Calendar", "RetailCohort", "RetailParameters"]
+
+if TYPE_CHECKING:
+    from abm.traders.retail_trader import RetailTrader
 
 _TASTE = stream("retail taste")
 _WAKE = stream("retail wake")
@@ -153,12 +156,6 @@ class RetailCohort(Participant):
         returns = view.returns[market]
         return last, float(view.fair_ticks[market]), float(returns[2]), float(returns[3]), drawdown
 
-    def individually(self) -> list[RetailTrader]:
-        """Register every trader as an agent of its own and ask each one from now on."""
-        if self.individuals is None:
-            self.individuals = [RetailTrader(self.model, self, number) for number in range(self.rows.size)]
-        return self.individuals
-
     def decide(self, view: View, batch: Batch) -> None:
         """The messages of everybody who reviews in this tick."""
         woken = self.woken(view)
@@ -217,89 +214,3 @@ class RetailCohort(Participant):
         kept = self._emitted[:sent]
         mine = kept >= 0
         self.protective.reshape(-1)[kept[mine]] = handles[:sent][mine]
-
-
-class RetailTrader(Participant):
-    """One retail trader: a handle (cohort, number) without state; its properties read the cohort's arrays."""
-
-    def __init__(self, model: Any, cohort: RetailCohort, number: int) -> None:
-        super().__init__(model, cohort.parameters)
-        self.cohort, self.number = cohort, number
-        self.rows = cohort.rows[number : number + 1]
-
-    @property
-    def row(self) -> int:
-        """Account row."""
-        return int(self.cohort.rows[self.number])
-
-    @property
-    def position_lots(self) -> int:
-        """Signed position in lots."""
-        world = self.cohort.world
-        return int(world.accounts.position[world.markets.slot[world.perp], self.row])
-
-    @property
-    def entry_ticks(self) -> float:
-        """Average entry price, 0 without a position."""
-        world, held = self.cohort.world, self.position_lots
-        cost = int(world.accounts.entry_cost[world.markets.slot[world.perp], self.row])
-        return cost / (held * int(world.markets.tick_value[world.perp])) if held else 0.0
-
-    def equity_micro(self, mark_ticks: int) -> int:
-        """Cash and margin plus the position at the mark, settlement units."""
-        world, row = self.cohort.world, self.row
-        accounts, slot = world.accounts, int(world.markets.slot[world.perp])
-        value = self.position_lots * mark_ticks * int(world.markets.tick_value[world.perp])
-        settled = accounts.cash[world.usdt, row] + accounts.margin[slot, row] - accounts.entry_cost[slot, row]
-        return int(settled) + value
-
-    def decide_one(self, view: View) -> tuple[NDArray[Any], I64]:
-        """Messages of one review, and where their handles are kept: 2 * number + (0 stop, 1 take-profit) or NOBODY."""
-        cohort, me, row = self.cohort, self.number, self.row
-        world, accounts, taste = cohort.world, cohort.world.accounts, cohort.taste
-        tick_value = int(world.markets.tick_value[world.perp])
-        held, guards = self.position_lots, cohort.protective[me]
-        last, fair, return_180, return_300, drawdown = cohort._seen(view)
-        free = int(accounts.cash[world.usdt, row] - accounts.reserved[world.usdt, row])
-        leverage = int(accounts.leverage[row])
-        p = cohort.parameters
-        op, side, size, price, stop, flags, reason = retail_rule(
-            int(cohort.kind[me]),
-            int(cohort.entry_side[me]),
-            held,
-            self.entry_ticks,
-            0 if held else affordable_lots(free, leverage, p.usage, last, tick_value),
-            float(taste[0, me]),
-            float(taste[1, me]),
-            float(taste[2, me]),
-            float(taste[3, me]),
-            float(taste[4, me]) if guards[0] < 0 else 0.0,
-            float(taste[5, me]) if guards[1] < 0 else 0.0,
-            bool(view.seconds >= cohort.rest_until_s[me]),
-            last,
-            fair,
-            return_180,
-            return_300,
-            drawdown,
-            uniform(view.seed, REVIEW_STREAM, me, view.tick, 0),
-            uniform(view.seed, REVIEW_STREAM, me, view.tick, 1),
-            *cohort._numbers[:13].tolist(),
-        )
-        leaves = op == IOC and flags == REDUCE_ONLY
-        if leaves:
-            cohort.rest_until_s[me] = view.seconds + p.rest_s
-        gone = [int(handle) for handle in guards if handle >= 0 and (leaves or held == 0)]
-        if gone:
-            guards[:] = NOBODY
-        messages = np.zeros(len(gone) + (op != NOTHING), MESSAGE)
-        messages["market"], messages["account"], messages["latency"] = world.perp, row, cohort.latency
-        messages["cause"], messages["order"] = NOBODY, NOBODY
-        for record, handle in zip(messages, gone, strict=False):
-            record["op"], record["side"], record["order"] = CANCEL, SELL, handle
-        kept = np.full(messages.size, NOBODY, np.int64)
-        if op != NOTHING:
-            new = messages[-1]
-            new["op"], new["side"], new["size_lots"], new["flags"] = op, side, size, flags
-            new["price_ticks"], new["stop_ticks"], new["reason"] = price, stop, reason
-            kept[-1] = {STOP: 2 * me, LIMIT: 2 * me + 1}.get(op, NOBODY)
-        return messages, kept

@@ -90,6 +90,7 @@ class Treasury(Participant):
         world.deposit(self.rows, world.btc, np.array([lots * self._unit]))
         world.deposit(self.rows, world.usdt, np.array([round(p.cash_usd * MICRO)]))
         self.repaid_micro = 0
+        self._to_repay_micro = 0
         self.to_sell_lots = 0
         self._sold_from = lots
         self._next_review_s = 0.0
@@ -106,8 +107,8 @@ class Treasury(Participant):
 
     @property
     def cash_usd(self) -> float:
-        """Cash that is not set aside for the lender."""
-        return (int(self.world.accounts.cash[self.world.usdt, self.rows[0]]) - self.repaid_micro) / MICRO
+        """Cash that is not on its way to the lender."""
+        return (int(self.world.accounts.cash[self.world.usdt, self.rows[0]]) - self._to_repay_micro) / MICRO
 
     def loan_to_value(self, price_usd: float) -> float:
         """D / (H P); nan without debt, infinite without coins."""
@@ -130,7 +131,9 @@ class Treasury(Participant):
         price = ticks * float(world.markets.tick_dollars[world.spot])
         lot_coins = float(world.markets.lot_coins[world.spot])
         if self.loan_to_value(price) > p.ltv_limit or self.to_sell_lots > 0:
-            self.repaid_micro += min(max(0, round(self.cash_usd * MICRO)), max(0, round(self.debt_usd * MICRO)))
+            paid = min(max(0, round(self.cash_usd * MICRO)), max(0, round(self.debt_usd * MICRO)))
+            self.repaid_micro += paid
+            self._to_repay_micro += paid
         self.to_sell_lots = 0
         ratio = self.loan_to_value(price)
         if math.isnan(ratio) or ratio <= p.ltv_limit:
@@ -140,6 +143,11 @@ class Treasury(Participant):
         self._sold_from = self.coins_lots
         amount = round(min(ratio, 1e6) * 1_000_000)
         return [{"account": int(self.rows[0]), "price_ticks": ticks, "size_lots": self.to_sell_lots, "amount": amount}]
+
+    def take_repayment(self) -> int:
+        """Micro-dollars that the model is to pay to the lender now; asked once after each review."""
+        amount, self._to_repay_micro = self._to_repay_micro, 0
+        return amount
 
     def decide(self, view: View, batch: Batch) -> None:
         """Sell a slice of what a breach asks for."""

@@ -139,7 +139,6 @@ class PerpetualDesk:
     def absorb(self, totals: ForcedTotals) -> None:
         """Settle the forced accounts; the fund takes over the rest, or winners are deleveraged; also on a new mark alone."""
         backstop = self.backstop
-        self.unwound = False
         if self._forced is not None:
             fills = self.floor.fills
             settled = self.engine.settle_round(self._forced, fills, self.mark_ticks)
@@ -147,10 +146,10 @@ class PerpetualDesk:
             totals.liquidated_long += sold[SELL]
             totals.liquidated_short += sold[BUY]
             backstop.absorb(settled, self.mark_ticks)
-            self.unwound = settled.rows.size > 0
         else:
             backstop.watch(self.mark_ticks)
         tally = backstop.take_tally()
+        self.unwound = tally.deleveraged_accounts > 0
         totals.liquidated_long += tally.long
         totals.liquidated_short += tally.short
         totals.taken_over += tally.taken_over
@@ -176,7 +175,8 @@ class PerpetualDesk:
 
     def fund(self, now_ms: int) -> bool:
         """Sample the premium; pay funding if it is due. True when it was."""
-        self.sample_premium(now_ms)
+        if self.funding.wants_sample(now_ms):
+            self.sample_premium(now_ms)
         if not self.funding.due(now_ms):
             return False
         rate = self.funding.settle(now_ms)
