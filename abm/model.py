@@ -195,7 +195,6 @@ class MarketModel(mesa.Model):
     def _look(self) -> None:
         """Refresh the public view: one snapshot for everybody who decides now."""
         s, exchanges, books = self.setup, self.exchanges, self.books
-        count = self.markets.count
         if not hasattr(self, "view") or self.view.tick != self.tick:
             self._seen = (self.tape.returns(), self.tape.high_ticks(), self.tape.low_ticks())
         returns, high, low = self._seen
@@ -205,8 +204,8 @@ class MarketModel(mesa.Model):
             round=self.round,
             seconds=self.tick * s.tick_s,
             tick_s=s.tick_s,
-            bid_ticks=np.array([books.best(m, BUY) for m in range(count)], np.int64),
-            ask_ticks=np.array([books.best(m, SELL) for m in range(count)], np.int64),
+            bid_ticks=books.best_ticks(BUY),
+            ask_ticks=books.best_ticks(SELL),
             last_ticks=exchanges.last_ticks(),
             mark_ticks=exchanges.mark_ticks,
             index_ticks=exchanges.index_ticks,

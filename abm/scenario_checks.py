@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def nonsense(scenario: Scenario) -> list[str]:
     """Every economic mistake of a scenario, one line each; empty when there is none."""
-    checks = (clock, news, shares, venue, leverage, overflow, treasuries)
+    checks = (clock, news, shares, instruments, venue, leverage, overflow, treasuries)
     return [line for check in checks for line in check(scenario)]
 
 
@@ -49,6 +49,13 @@ def news(s: Scenario) -> Iterator[str]:
             yield f"{where}.at: {item.at.isoformat()}: lies outside the run ({span})"
         elif at + item.over_s > s.duration_s + 1e-9:
             yield f"{where}.over_s: {item.over_s:g}: goes on after the end of the run ({span})"
+
+
+def instruments(s: Scenario) -> Iterator[str]:
+    """A run needs one spot market for the index and one perpetual; more of them are not supported yet."""
+    for name, listed in (("spot", s.venue.spot), ("perpetual", s.venue.perpetual)):
+        if len(listed) != 1:
+            yield f"venue.{name}: {len(listed)} markets: a run has exactly one"
 
 
 def shares(s: Scenario) -> Iterator[str]:

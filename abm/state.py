@@ -114,6 +114,7 @@ class Markets:
     taker_fee: I64  # rate
     maker_fee: I64  # rate, negative = rebate
     band: I64  # rate: how far a taker's worst price may lie from the mark
+    price_filter: I64  # rate: how far beyond the mark a limit may bid up or offer down
     tick_dollars: NDArray[np.float64]  # for people and figures
     lot_coins: NDArray[np.float64]
     tier_floor: I64  # (M, T) notional in settlement units, first 0; unused tiers INT64_MAX

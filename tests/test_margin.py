@@ -50,6 +50,7 @@ def markets(perpetuals=1):
         taker_fee=np.zeros(count, np.int64),
         maker_fee=np.zeros(count, np.int64),
         band=np.zeros(count, np.int64),
+        price_filter=np.zeros(count, np.int64),
         tick_dollars=np.ones(count),
         lot_coins=np.ones(count),
         tier_floor=floor,

@@ -134,6 +134,32 @@ def test_the_slow_audit_sees_what_sums_miss() -> None:
         model.step()
 
 
+@pytest.mark.parametrize("name", ["_threshold", "_before", "_place", "_after"])
+def test_the_slow_audit_follows_the_margin_ladder(name: str) -> None:
+    model = small()
+    model.step()
+    ladder = model.exchanges.desks[0].ladder
+    row = np.flatnonzero(ladder._place >= 0)[3]
+    getattr(ladder, name)[row] += 5
+    model.tick = 60
+    with pytest.raises(AuditError, match="tick 60.*margin ladder of .*: row"):
+        model.audit()
+
+
+def test_depth_is_the_sum_of_the_levels() -> None:
+    """Short ranges are summed as they lie in memory, long ones by the levels in use."""
+    model = MarketModel(stressed())
+    for _ in range(60):
+        model.step()
+    books = model.books
+    for market in (model.perp, model.spot):
+        for side in (1, -1):
+            best = books.best(market, side)
+            for away in (-1, 0, 1, 37, 2_000, 30_000, 40_000, 900_000):
+                worst = best - side * away
+                assert books.depth_lots(market, side, worst) == books.ladder(market, side, worst)[1].sum()
+
+
 def test_a_full_event_buffer_says_so() -> None:
     model = small(recorder=Recorder("orders"))
     log = EventLog("orders", capacity=8, limit=100)

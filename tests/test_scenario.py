@@ -159,7 +159,7 @@ def test_october_declares_what_it_assumes() -> None:
 
 def test_small_fund_is_october_but_for_the_fund() -> None:
     a, b = load_scenario("october-2025").resolved(), load_scenario("small-fund").resolved()
-    assert b["venue"]["backstop"]["size_usd"] == 10_000_000
+    assert b["venue"]["backstop"]["size_usd"] == 1_000_000
     b["venue"]["backstop"]["size_usd"] = a["venue"]["backstop"]["size_usd"]
     words = ("name", "title", "description")
     assert {k: v for k, v in a.items() if k not in words} == {k: v for k, v in b.items() if k not in words}
@@ -185,7 +185,7 @@ def test_the_reference_page_is_up_to_date() -> None:
 
 def test_new_scenario_is_valid_and_never_overwrites(tmp_path: Path) -> None:
     file = new_scenario(tmp_path / "mine.toml", "small-fund")
-    assert load_scenario(file).venue.backstop.size_usd == 10_000_000
+    assert load_scenario(file).venue.backstop.size_usd == 1_000_000
     with pytest.raises(ScenarioError, match="not overwritten"):
         new_scenario(file, "tiny")
     with pytest.raises(ScenarioError, match="no scenario"):

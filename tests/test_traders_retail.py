@@ -26,7 +26,7 @@ def test_open_interest_and_leverage_mix_do_not_depend_on_the_number_of_accounts(
     longs = book.position_lots > 0
     total = int(book.position_lots[longs].sum())
     assert total == 90_000_000
-    assert -int(book.position_lots[book.position_lots < 0].sum()) == 36_000_000
+    assert -int(book.position_lots[book.position_lots < 0].sum()) == round(90_000_000 * RetailParameters().short_share)
     for low, high, share in CLASSES:
         inside = longs & (book.leverage >= low) & (book.leverage < high)
         assert book.position_lots[inside].sum() / total == pytest.approx(share, abs=1e-6)
@@ -83,7 +83,7 @@ def test_hedgers_close_the_sums() -> None:
     hedgers.balance(stage.world, -int(accounts.position[0].sum()))
     assert accounts.position[0].sum() == 0
     assert accounts.entry_cost[0].sum() == 0
-    assert -accounts.position[0, hedgers.rows].sum() == 54_000_000
+    assert -accounts.position[0, hedgers.rows].sum() == round(90_000_000 * (1 - RetailParameters().short_share))
     value = accounts.position[0] * START_TICKS * 100
     equity = accounts.cash[0] + accounts.margin[0] - accounts.entry_cost[0] + value
     leverage = np.abs(value[hedgers.rows]) / equity[hedgers.rows]
@@ -169,7 +169,7 @@ def test_a_fall_brings_panic_covering_and_new_shorts() -> None:
     by = {int(code): everything[everything["reason"] == code] for code in set(everything["reason"])}
     sold = by[BY_PANIC]
     assert (sold["side"] == SELL).all() and (sold["flags"] == REDUCE_ONLY).all() and (sold["op"] == IOC).all()
-    assert 0.01 * 90e6 < sold["size_lots"].sum() < 0.07 * 90e6
+    assert 0.01 * 90e6 < sold["size_lots"].sum() < RetailParameters().panic_most * 90e6
     assert (by[BY_COVERING]["side"] == BUY).all() and (by[BY_COVERING]["flags"] == REDUCE_ONLY).all()
     new = by[BY_ENTRY]
     assert (new["side"] == SELL).all() and (new["flags"] == 0).all()

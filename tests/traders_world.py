@@ -30,6 +30,7 @@ def markets() -> Markets:
         taker_fee=np.array([50_000, 100_000]),
         maker_fee=np.array([20_000, 100_000]),
         band=np.array([5_000_000, 5_000_000]),
+        price_filter=np.array([5_000_000, 5_000_000]),
         tick_dollars=np.array([0.1, 0.1]),
         lot_coins=np.array([0.001, 0.001]),
         tier_floor=np.zeros((2, 1), np.int64),

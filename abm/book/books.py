@@ -16,6 +16,8 @@ from abm.state import BUY, CLOSE, FILL, I64, MESSAGE, NOBODY
 __all__ = ["BookLimitError", "Books", "Outcome", "state_text"]
 
 
+DENSE_TICKS = 1 << 15
+"""Depth within so many ticks is summed level by level; over wider ranges the bitmap finds the levels in use."""
 NEAR_TICKS = 1024
 """How far from the best price the first look for an average price goes."""
 
@@ -123,6 +125,16 @@ class Books:
         """Best price of a side in ticks; 0 = empty."""
         return int(self._memory.queues[market * QUEUES + (side < 0)]["best"])
 
+    def best_ticks(self, side: int) -> I64:
+        """Best price of a side in ticks in every market, (M,) a copy; 0 = empty."""
+        best: I64 = self._memory.queues["best"][(side < 0) :: QUEUES].copy()
+        return best
+
+    def last_ticks(self) -> I64:
+        """Last trade price in ticks in every market, (M,) a copy; 0 = none yet."""
+        last: I64 = self._memory.books["last"].copy()
+        return last
+
     def last(self, market: int) -> int:
         """Last trade price in ticks; 0 = none yet."""
         return int(self._memory.books[market]["last"])
@@ -141,7 +153,17 @@ class Books:
 
     def depth_lots(self, market: int, side: int, worst_ticks: int) -> int:
         """Lots resting on a side at `worst_ticks` or better."""
-        return int(self.ladder(market, side, worst_ticks)[1].sum())
+        queue, book = market * QUEUES + (side < 0), self._memory.books[market]
+        best, base = int(self._memory.queues["best"][queue]), int(book["base"])
+        worst = min(max(int(worst_ticks), base), base + int(book["span"]) - 1)
+        if best == 0 or side * (best - worst) < 0:
+            return 0
+        if abs(best - worst) > DENSE_TICKS:
+            return int(self.ladder(market, side, worst_ticks)[1].sum())
+        # A short range is summed as it lies in memory: empty levels hold no lots.
+        low, high = min(best, worst), max(best, worst)
+        shift = int(self._memory.queues["shift"][queue])
+        return int(self._memory.levels["lots"][low + shift : high + shift + 1].sum())
 
     def impact_ticks(self, market: int, side: int, lots: int) -> float:
         """Average price in ticks at which a taker of this side would trade `lots`; nan if the book holds less."""

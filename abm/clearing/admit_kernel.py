@@ -25,6 +25,7 @@ from abm.state import (
     REFUSED,
     REPLACE,
     STOP,
+    STOP_LIMIT,
     TRIGGER,
 )
 from abm.units import MAX_LOTS, at_rate_ceil
@@ -47,6 +48,7 @@ def admit(
     lot_units: I64,
     taker_fee: I64,
     band: I64,
+    price_filter: I64,
     perp_of_slot: I32,
     tier_floor: I64,
     tier_leverage: I64,
@@ -107,7 +109,11 @@ def admit(
             messages[i]["order"] = next_id
             next_id += 1
         messages[i]["unit_reserve"] = 0
-        if row == NOBODY or flags & FORCED:
+        if flags & FORCED:
+            continue
+        if row == NOBODY:
+            messages[i]["op"] = REFUSED  # on a venue every order has an owner
+            refused += 1
             continue
         # every order has a worst price: its limit, or the venue's band around the mark (a stop: around its stop price)
         reference = mark_ticks[m]
@@ -119,6 +125,10 @@ def admit(
             if price <= 0 or side * (price - bound) > 0:
                 price = max(bound, 1)
                 messages[i]["price_ticks"] = price
+        elif op != STOP_LIMIT and side * (price - reference) > at_rate_ceil(reference, price_filter[m]):
+            messages[i]["op"] = REFUSED  # a limit that bids up or offers down further than the venue accepts
+            refused += 1
+            continue
         if size <= 0 or (flags & REDUCE_ONLY and market_kind[m] == PERPETUAL and size <= MAX_LOTS):
             continue  # nothing to cover, or the book will reject it
         if price <= 0 or size > MAX_LOTS or flags & REDUCE_ONLY:
@@ -142,6 +152,7 @@ def admit(
             venue = market_venue[m]
             free = cash[settle, row] - reserved[settle, row]
             cap = np.int64(0)
+            grows = True
             for k in range(slots):
                 perp = perp_of_slot[venue, k]
                 if perp < 0 or market_settle[perp] != settle:
@@ -156,6 +167,8 @@ def admit(
                     else:
                         asks += size
                 exposure = max(abs(net + bids), abs(net - asks))
+                if perp == m:
+                    grows = exposure > abs(net)
                 notional = exposure * value_per_lot
                 requirement = -(-notional // leverage[row])
                 if mode[row] == ISOLATED:
@@ -173,7 +186,7 @@ def admit(
                 fee = at_rate_ceil(max(price, mark) * tick_value[m], taker_fee[m])
                 unit = fee + loss - (-loss // leverage[row])
                 need = unit * size
-                covered = free >= need and leverage[row] <= cap
+                covered = free >= need and (leverage[row] <= cap or not grows)
             else:
                 value = price * tick_value[m]
                 unit = value + at_rate_ceil(value, taker_fee[m])

@@ -105,7 +105,7 @@ class TradingFloor:
         m, a = self.markets, self.accounts
         refused = admit(
             batch, self.books.orders, mark_ticks, m.kind, m.venue, m.slot, m.settle, m.base, m.tick_value, m.lot_units,
-            m.taker_fee, m.band, self.perp_of_slot, m.tier_floor, m.tier_leverage, a.mode, a.leverage, a.cash, a.reserved,
+            m.taker_fee, m.band, m.price_filter, self.perp_of_slot, m.tier_floor, m.tier_leverage, a.mode, a.leverage, a.cash, a.reserved,
             a.margin, a.position, a.entry_cost, a.open_bid, a.open_ask, self.next_order,
         )  # fmt: skip
         self.next_order += batch.size

@@ -120,8 +120,12 @@ class RetailCohort(Participant):
         tick_value = int(markets.tick_value[world.perp])
         accounts.kind[rows] = self.row_kind
         accounts.mode[rows] = np.where(book.isolated, ISOLATED, CROSS)
-        accounts.leverage[rows] = book.leverage
         start = int(world.start_ticks[world.perp])
+        # nobody holds more leverage than the venue's bracket for the size allows
+        notional = np.abs(book.position_lots) * (start * tick_value)
+        bracket = np.searchsorted(markets.tier_floor[world.perp], notional, side="right") - 1
+        np.minimum(book.leverage, markets.tier_leverage[world.perp][bracket], out=book.leverage)
+        accounts.leverage[rows] = book.leverage
         cash = np.ceil(book.cash_lots * (start * tick_value)).astype(np.int64)
         held = np.flatnonzero(book.position_lots)
         value = book.position_lots[held] * book.entry_ticks[held] * tick_value

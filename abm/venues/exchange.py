@@ -123,7 +123,7 @@ class Exchanges:
 
     def last_ticks(self) -> I64:
         """Last trade price of each market; the opening price before the first trade."""
-        last = np.array([self.floor.books.last(m) for m in range(self.floor.markets.count)], np.int64)
+        last = self.floor.books.last_ticks()
         return np.where(last > 0, last, self._start_ticks)
 
     def mark(self) -> None:
@@ -157,7 +157,9 @@ class Exchanges:
         """Settle this round's forced accounts; the backstop takes what the book did not; losses; deleverage."""
         for desk in self.desks:
             desk.absorb(self._totals)
+            # winners' orders are cancelled in the next round: there is one
             self.unwound = self.unwound or desk.unwound
+            self.forced_any = self.forced_any or desk.unwound
         self.rebucket()
 
     def rebucket(self) -> None:

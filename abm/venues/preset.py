@@ -370,6 +370,7 @@ def build_markets(presets: Sequence[VenuePreset]) -> Markets:
         taker_fee=column((rate_units(m.taker_fee) for _, m in listed), np.int64),
         maker_fee=column((rate_units(m.maker_fee) for _, m in listed), np.int64),
         band=column((rate_units(m.price_band) for _, m in listed), np.int64),
+        price_filter=column((rate_units(m.price_filter) for _, m in listed), np.int64),
         tick_dollars=np.array([float(m.tick) for _, m in listed]),
         lot_coins=np.array([float(m.lot) for _, m in listed]),
         tier_floor=floor,
