@@ -239,8 +239,8 @@ def replay(
     out: Annotated[Path | None, typer.Option(help="folder for fills.csv and book.json")] = None,
 ) -> None:
     """Run an order stream through the book and write its fills and its final state."""
-    from abm.book.order_book import SELF_TRADE_MODES
     from abm.results import free_folder
+    from abm.state import SELF_TRADE_MODES
 
     if self_trade not in SELF_TRADE_MODES:
         raise typer.BadParameter(f"{self_trade}: one of {', '.join(SELF_TRADE_MODES)}", param_hint="--self-trade")

@@ -1,8 +1,8 @@
 """How the project compiles: one decorator for kernels, one for the scalar helpers that they may call.
 
-The compile cache lives in a folder named by the hash of every source that can end up in a kernel (`*_kernel.py`, `units.py`,
-`rng.py`, `state.py`, `compiled.py`). Numba looks at the date of one file only, so a cached caller would otherwise keep an
-edited helper's old code.
+The compile cache lives in a folder named by the hash of every source that can end up in a kernel (`*_kernel.py`,
+`units.py`, `rng.py`, `state.py`, `compiled.py`). Numba looks at the date of one file only, so a cached caller would
+otherwise keep an edited helper's old code.
 """
 
 from __future__ import annotations

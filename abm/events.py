@@ -1,16 +1,16 @@
 """The event log: append-only rows from which `deleverage verify` rebuilds every balance.
 
 `account` is who acts or pays, `counterparty` the other side. Money is in units of `asset`. The value of a trade is
-`price_ticks * size_lots * tick_value`; where a position passes at a price that is no whole tick (takeover, deleveraging),
-`amount` holds the exact signed value.
+`price_ticks * size_lots * tick_value`; where a position passes at a price that is no whole tick (takeover,
+deleveraging), `amount` holds the exact signed value.
 
 | kind | account, counterparty | side, price, size | amount |
 |---|---|---|---|
 | FILL | taker, maker | taker's side | value; the fees go to the venue's fee row |
 | LIQUIDATION | the account | the forced order's side, limit (0 = none), size | its equity at the mark |
 | LIQUIDATION_FEE | the account, the fund | size liquidated | fee |
-| TAKEOVER | the account, the fund | side the account trades, size | signed value side * price * size: cost moves from account to fund |
-| DELEVERAGE | bankrupt account or fund, winner | side the account trades, size | signed value side * price * size |
+| TAKEOVER | the account, the fund | side the account trades, size | signed value: cost moves from account to fund |
+| DELEVERAGE | bankrupt account or fund, winner | side the account trades, size | signed value, likewise |
 | BAD_DEBT | the fund, the account that is topped up | | amount paid |
 | FUNDING | | price = mark | the rate (1e-8); each row with a position pays `funding_payment` |
 | TRANSFER | payer, receiver | | amount of `asset` |
@@ -141,7 +141,10 @@ class EventLog:
         self._count = 0
 
     def add(self, kind: int, n: int = 1, **columns: Any) -> int:
-        """Append n events of one kind, columns by name (scalars or arrays of length n); returns the seq of the first."""
+        """Append n events of one kind, columns by name (scalars or arrays (n,)); returns the seq of the first.
+
+        Raises OverflowError when a tick has more events than the buffer's limit.
+        """
         first = self.next_seq
         self.next_seq += n
         if not self.keeps_fills or n == 0:
@@ -174,6 +177,7 @@ class EventLog:
         return self._rows[: self._count]
 
     def clear(self) -> None:
+        """Begin the next tick's events; the numbering goes on."""
         self._count = 0
 
 

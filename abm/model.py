@@ -33,13 +33,16 @@ class MarketModel(mesa.Model):
     Args:
         scenario: a `Scenario`, the name of a packaged one or a file; None = `tiny`.
         seed: replaces the scenario's seed.
-        recorder: receives opening balances, events and one record a tick (`abm.results`); None = memory, level `summary`.
+        recorder: receives opening balances, events and one record a tick (`abm.results`); None = memory, level
+            `summary`.
         rng: another name of `seed`, by which Mesa's own tools pass it.
         kwargs: scenario values by dotted path with `__` for dots, e.g. `accounts=500`, `makers__count=10`.
 
     The resolved scenario is `model.setup` (Mesa keeps an attribute `scenario` for itself). Randomness comes from keyed
     streams (`abm.rng`), never from `model.random`.
     """
+
+    view: View
 
     def __init__(
         self,
@@ -108,6 +111,7 @@ class MarketModel(mesa.Model):
     # --- its parts ----------------------------------------------------------------------------------------------------
 
     def begin_tick(self) -> None:
+        """Count on, and forget what the last tick's tallies held."""
         self.tick += 1
         self.round = 0
         self.log.tick, self.log.round = self.tick, 0
@@ -145,7 +149,10 @@ class MarketModel(mesa.Model):
         return self.batch
 
     def trade(self, batch: Batch, forced: NDArray[Any] | None = None) -> None:
-        """Execute a batch on all markets, tell everybody what rests, and find the new liquidation prices."""
+        """Execute a batch on all markets, tell everybody what rests, and find the new liquidation prices.
+
+        `forced` are the engines' messages, MESSAGE (n,); they go first.
+        """
         messages = batch.messages()
         ahead = 0 if forced is None else forced.size
         if forced is not None and ahead:
@@ -164,7 +171,8 @@ class MarketModel(mesa.Model):
                 self.log.add(COVENANT, side=SELL, market=self.spot, **breach)
             repaid = treasury.take_repayment()
             if repaid:
-                self.floor.transfer(int(treasury.rows[0]), OUTSIDE_ROW, int(self.markets.settle[self.spot]), repaid, BY_COVENANT)
+                settle = int(self.markets.settle[self.spot])
+                self.floor.transfer(int(treasury.rows[0]), OUTSIDE_ROW, settle, repaid, BY_COVENANT)
 
     def audit(self) -> None:
         """Money every tick; structure every 60 ticks and after every unwind. Raises `AuditError` with tick and seed."""
@@ -226,15 +234,15 @@ MODELS_AT_ONCE = 4
 def _make_room() -> None:
     """Let go of models nobody holds any more.
 
-    A Mesa model dies in a reference cycle, and Python's collector counts objects, not bytes: in a loop over models it would
-    come only after gigabytes.
+    A Mesa model dies in a reference cycle, and Python's collector counts objects, not bytes: in a loop over models it
+    would come only after gigabytes.
     """
     if len(_ALIVE) >= MODELS_AT_ONCE:
         gc.collect()
 
 
 def _setup(scenario: Any, seed: int | None, changes: dict[str, Any]) -> Scenario:
-    """The scenario of a model. What is neither ours nor a name (Mesa's controllers hand over one of theirs) counts as None."""
+    """The scenario of a model. What is neither ours nor a name (Mesa's controllers hand over theirs) counts as None."""
     known = scenario if isinstance(scenario, Scenario | str) else DEFAULT_SCENARIO
     chosen = known if isinstance(known, Scenario) else load_scenario(known)
     if seed is not None:
@@ -249,8 +257,9 @@ def _reporter(name: str) -> Any:
     return report
 
 
-REPORTERS = {
-    name: _reporter(name)
-    for name in ("perp_usd", "mark_usd", "spot_usd", "depth_bid_usd", "open_interest_btc", "fund_usd", "liquidated_long_usd")
-}
+COLLECTED = (
+    *("perp_usd", "mark_usd", "spot_usd", "depth_bid_usd"),
+    *("open_interest_btc", "fund_usd", "liquidated_long_usd"),
+)
+REPORTERS = {name: _reporter(name) for name in COLLECTED}
 """What Mesa's DataCollector keeps of each tick; everything else is in the recorder."""

@@ -40,7 +40,10 @@ LEVELS = 1 << 20
 
 
 class Opening:
-    """Everything a `MarketModel` starts with. Row layout: each venue's own rows, then the participants, retail last."""
+    """Everything a `MarketModel` starts with. Row layout: each venue's own rows, then the participants, retail last.
+
+    `level` is what the event log keeps (`abm.events.LEVELS`). `start_ticks` int64 (M,): opening price of each market.
+    """
 
     def __init__(self, model: MarketModel, level: str) -> None:
         self.model, self.scenario = model, model.setup
@@ -60,7 +63,8 @@ class Opening:
         self.floor.net_lots[:] = self.accounts.position.reshape(-1)
         start = self.scenario.start
         start_s = start.hour * 3600 + start.minute * 60 + start.second
-        exchange = Exchange(model, 0, presets[0], self.floor, 0, self.start_ticks, self.scenario.state.last_funding_bp, start_s)
+        last_funding_bp = self.scenario.state.last_funding_bp
+        exchange = Exchange(model, 0, presets[0], self.floor, 0, self.start_ticks, last_funding_bp, start_s)
         self.exchanges = Exchanges([exchange], self.floor, self.assets, self.start_ticks)
         self.machines.append(exchange)
 
@@ -87,9 +91,8 @@ class Opening:
             first += n
         slots = int(self.markets.slot.max()) + 1
         self.accounts = Accounts.empty(first, len(self.assets), slots, self.markets.count)
-        own = {OUTSIDE_ROW: OUTSIDE, FEES_ROW: FEES, REMAINDER_ROW: FUNDING_REMAINDER, ROUNDING_ROW: ROUNDING, FUND_ROW: FUND}
-        for row, kind in own.items():
-            self.accounts.kind[row] = kind
+        rows = [OUTSIDE_ROW, FEES_ROW, REMAINDER_ROW, ROUNDING_ROW, FUND_ROW]
+        self.accounts.kind[rows] = OUTSIDE, FEES, FUNDING_REMAINDER, ROUNDING, FUND
 
     def _books(self) -> Books:
         base = [max(int(ticks) - (3 * LEVELS) // 4, 1) for ticks in self.start_ticks]

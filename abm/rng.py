@@ -1,8 +1,8 @@
 """Counter-based random numbers: nobody's luck depends on who was asked before.
 
-A draw is a pure function of (seed, stream, row, tick, draw): the counter and key of Philox4x32-10 (Salmon, Moraes, Dror and
-Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11). Streams are named by purpose. A policy that changes who trades
-therefore leaves every other draw as it was, and two rules can be compared pair by pair.
+A draw is a pure function of (seed, stream, row, tick, draw): the counter and key of Philox4x32-10 (Salmon, Moraes, Dror
+and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11). Streams are named by purpose. A policy that changes who
+trades therefore leaves every other draw as it was, and two rules can be compared pair by pair.
 """
 
 from __future__ import annotations

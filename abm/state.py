@@ -1,7 +1,7 @@
 """The state of a simulation as arrays: messages, fills, markets and accounts.
 
-A *market* is one book, (venue, instrument). An account *row* belongs to one venue and may hold every asset and a position in
-each of that venue's instruments, which are numbered 0..K-1 within the venue (`Markets.slot`).
+A *market* is one book, (venue, instrument). An account *row* belongs to one venue and may hold every asset and a
+position in each of that venue's instruments, which are numbered 0..K-1 within the venue (`Markets.slot`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ SELL = -1
 NOBODY = -1
 """No owner, no counterparty, no handle."""
 
-# --- what a message asks for (`order_semantics`) ------------------------------------------------------------------------
+# --- what a message asks for ------------------------------------------------------------------------------------------
 LIMIT, MARKET, IOC, FOK, POST_ONLY, STOP, STOP_LIMIT, CANCEL, REPLACE, TRIGGER, REFUSED = range(11)
-"""Operations. TRIGGER sets off a waiting stop (mark-price stops); REFUSED is what admission makes of an uncovered message."""
+"""Operations. TRIGGER sets off a waiting stop (mark-price stops); admission turns an uncovered message into REFUSED."""
 
 REDUCE_ONLY = 1
 """Flag: clipped so that it never opens or flips a position."""
@@ -32,13 +32,21 @@ FORCED = 2
 ON_MARK = 4
 """Flag: a stop that watches the mark price, not the last trade."""
 
-# --- self-trade modes -----------------------------------------------------------------------------------------------------
+# --- self-trade modes -------------------------------------------------------------------------------------------------
 SELF_TRADE_NONE, CANCEL_TAKER, CANCEL_MAKER, CANCEL_BOTH, DECREMENT = range(5)
+SELF_TRADE_MODES = {
+    "none": SELF_TRADE_NONE,
+    "cancel-taker": CANCEL_TAKER,
+    "cancel-maker": CANCEL_MAKER,
+    "cancel-both": CANCEL_BOTH,
+    "decrement": DECREMENT,
+}
+"""Their names in presets and order files."""
 
-# --- how an order's quantity left the book without trading ------------------------------------------------------------------
+# --- how an order's quantity left the book without trading ------------------------------------------------------------
 EXPIRED, CANCELLED, REJECTED, REPLACED, SELF_TRADED, CLIPPED, UNCOVERED = range(7)
-"""Reasons of a `CLOSE` record. REPLACED: the old quantity of a replaced order; CLIPPED: reduce-only with nothing left to
-reduce; UNCOVERED: refused at admission for want of margin or coins."""
+"""Reasons of a `CLOSE` record. REPLACED: the old quantity of a replaced order; CLIPPED: reduce-only with nothing left
+to reduce; UNCOVERED: refused at admission for want of margin or coins."""
 
 MESSAGE = np.dtype(
     [
@@ -95,13 +103,13 @@ CLOSE = np.dtype(
     align=True,
 )
 
-# --- markets --------------------------------------------------------------------------------------------------------------
+# --- markets ----------------------------------------------------------------------------------------------------------
 SPOT, PERPETUAL = range(2)
 
 
 @dataclass(slots=True)
 class Markets:
-    """Fixed facts of each market, one entry a market (M) unless said otherwise. Money in units of the settlement asset."""
+    """Fixed facts of each market, one entry a market (M) unless said otherwise. Money in settlement asset units."""
 
     names: list[str]
     venue: I32
@@ -124,10 +132,11 @@ class Markets:
 
     @property
     def count(self) -> int:
+        """Number of markets, M."""
         return len(self.names)
 
 
-# --- accounts -------------------------------------------------------------------------------------------------------------
+# --- accounts ---------------------------------------------------------------------------------------------------------
 CROSS, ISOLATED = range(2)
 
 (
@@ -208,4 +217,5 @@ class Accounts:
 
     @property
     def rows(self) -> int:
+        """Number of account rows, R."""
         return int(self.kind.size)

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from abm.model import MarketModel
 
 DEPTH_SHARE = 0.01
-"""Depth is measured within 1 % of the mid, as `targets` 4.1 does."""
+"""Depth is measured within this fraction of the mid, as in the venue's published depth snapshots."""
 NAN = float("nan")
 
 
 def step_record(model: MarketModel) -> dict[str, float]:
-    """Values of the tick that has just ended, by column name; dollars, coins, basis points."""
+    """Values of the tick that has just ended, by column name of `abm.recorder.STEP`.
+
+    Units by suffix: dollars, coins, basis points; nan where there is nothing to measure.
+    """
     return {**_prices(model), **_trading(model), **_forced(model), **_institutions(model)}
 
 

@@ -11,12 +11,19 @@ from abm.state import I64
 from abm.traders.base import HORIZONS_S
 
 FLOW_S = 60
+"""Span of `Tape.flow_lots`."""
 LONGEST_S = max(HORIZONS_S)
 EMA_S = 50.0
+"""Time constant of the moving average."""
 
 
 class Tape:
-    """Last prices and net taker flow, one entry a tick, over the longest horizon. Arrays (M, ...)."""
+    """Last prices and net taker flow, one entry a tick, over the longest horizon.
+
+    `start_ticks` int64 (M,) stands for the time before the first tick of `tick_s` seconds. Public float64 (M,):
+    `ema50_ticks`, moving average of the last price with a time constant of 50 s; `flow_lots`, taker buys minus sells of
+    the last minute.
+    """
 
     def __init__(self, start_ticks: I64, tick_s: float) -> None:
         markets = start_ticks.size
@@ -31,7 +38,7 @@ class Tape:
         self.flow_lots: NDArray[np.float64] = np.zeros(markets)
 
     def record(self, last_ticks: I64, net_taker_lots: I64) -> None:
-        """Append the state at the end of a tick."""
+        """Append the state at the end of a tick: last price and the tick's taker buys minus sells, int64 (M,)."""
         self._at += 1
         self._prices[:, self._at % self._depth] = last_ticks
         column = self._at % self._flow_lag
@@ -40,18 +47,18 @@ class Tape:
         self.ema50_ticks = self.ema50_ticks + self._decay * (last_ticks - self.ema50_ticks)
 
     def returns(self) -> NDArray[np.float64]:
-        """Signed log return of the last price over each horizon, (M, H)."""
+        """Signed log return of the last price over each of `HORIZONS_S`, float64 (M, H); 0 before anything moved."""
         now = self._prices[:, [self._at % self._depth]]
         then = self._prices[:, (self._at - self._lags) % self._depth]
         ratio: NDArray[np.float64] = np.log(now / then)
         return ratio
 
     def high_ticks(self) -> I64:
-        """Highest last price over the longest horizon, (M,)."""
+        """Highest last price over the longest horizon, int64 ticks (M,)."""
         high: I64 = self._prices.max(axis=1)
         return high
 
     def low_ticks(self) -> I64:
-        """Lowest last price over the longest horizon, (M,)."""
+        """Lowest last price over the longest horizon, int64 ticks (M,)."""
         low: I64 = self._prices.min(axis=1)
         return low

@@ -1,7 +1,7 @@
 """Money, rates and time as integers.
 
-Prices are integer ticks, quantities integer lots, balances int64 units of an asset (micro-dollars for USDT, satoshi for BTC).
-A rate is an integer in units of 1e-8 (`RATE_ONE` is 100 %). Every division states its rounding.
+Prices are integer ticks, quantities integer lots, balances int64 units of an asset (micro-dollars for USDT, satoshi for
+BTC). A rate is an integer in units of 1e-8 (`RATE_ONE` is 100 %). Every division states its rounding.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def mul_div_floor(amount: int, factor: int, divisor: int) -> int:
 
 @scalar
 def mul_div_trunc(amount: int, factor: int, divisor: int) -> int:
-    """amount * factor / divisor rounded toward zero; same limits as `mul_div_floor`."""
+    """Product `amount * factor / divisor` rounded toward zero; same limits as `mul_div_floor`."""
     if amount >= 0:
         return mul_div_floor(amount, factor, divisor)
     return -mul_div_floor(-amount, factor, divisor)

@@ -24,7 +24,10 @@ class NewsStep:
 
 
 class FairValue:
-    """Log fair value = log start + news so far + a random walk of `volatility` per square root of a second."""
+    """Log fair value = log start + news so far + a random walk of `volatility` per square root of a second.
+
+    `usd` is the value in dollars at the end of the last tick, `news_change` the fraction that news added in it.
+    """
 
     def __init__(self, start_usd: float, news: Sequence[NewsStep], volatility: float, seed: int, tick_s: float) -> None:
         self.usd = start_usd
@@ -39,7 +42,8 @@ class FairValue:
         now_s = tick * self._tick_s
         total = 0.0
         for item in self._news:
-            share = min(max((now_s - item.at_s) / item.over_s, 0.0), 1.0) if item.over_s > 0 else float(now_s > item.at_s)
+            past_s = now_s - item.at_s
+            share = min(max(past_s / item.over_s, 0.0), 1.0) if item.over_s > 0 else float(past_s > 0)
             total += share * math.log1p(item.change)
         self.news_change = math.expm1(total - self._news_log)
         self._news_log = total

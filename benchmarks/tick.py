@@ -1,8 +1,8 @@
 """Speed of the whole tick: `python -m benchmarks.tick [--accounts N ...] [--quick]` prints a table.
 
 Decisions, admission, matching, ledger, stops, marks, liquidations, audit and records of `october-2025`, events at level
-`fills` kept in memory, on a calm stretch and through a shock of 12 %. The phases are timed by wrapping the model's methods;
-their cost is inside the tick's. A phase counts what it does itself: `mark` without the trade, and so on.
+`fills` kept in memory, on a calm stretch and through a shock of 12 %. The phases are timed by wrapping the model's
+methods; their cost is inside the tick's. A phase counts what it does itself: `mark` without the trade, and so on.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ from abm.recorder import Recorder
 # %% [markdown]
 # ## Build
 #
-# Four hundred traders with a great deal of leverage, thin order books, a small insurance fund. Every keyword is a value of
-# the scenario, with `__` for the dot: `makers__depth_coins` is `makers.depth_coins`. Half a minute into the run the
-# fundamental value falls by 25 per cent within five seconds. That is the only thing that comes from outside.
+# Four hundred traders with a great deal of leverage, thin order books, a small insurance fund. Every keyword is a
+# value of the scenario, with `__` for the dot: `makers__depth_coins` is `makers.depth_coins`. Half a minute into the
+# run the fundamental value falls by 25 per cent within five seconds. That is the only thing that comes from outside.
 
 # %%
 shock = {"name": "shock", "at": "20:40:30", "over_s": 5, "change_percent": -25}
@@ -118,9 +118,9 @@ print(mine[["tick", "round", "seq", "what", "side", "price_ticks", "size_lots", 
 # %% [markdown]
 # ## Why?
 #
-# Every event knows the one that tripped it. Follow the causes of that liquidation back to where the chain begins: the fill
-# that moved the mark, the forced order behind that fill, the liquidation behind the order, and so on. A chain ends with
-# somebody who traded on their own account.
+# Every event knows the one that tripped it. Follow the causes of that liquidation back to where the chain begins: the
+# fill that moved the mark, the forced order behind that fill, the liquidation behind the order, and so on. A chain ends
+# with somebody who traded on their own account.
 
 # %%
 by_seq = events.set_index("seq")
@@ -143,8 +143,8 @@ for seq in chain:
     )
 
 # %% [markdown]
-# How long are the chains of all liquidations? Chains with more than one liquidation are the cascade proper: one trader's
-# forced sale was another's margin call.
+# How long are the chains of all liquidations? Chains with more than one liquidation are the cascade proper: one
+# trader's forced sale was another's margin call.
 
 # %%
 links = [
@@ -157,8 +157,8 @@ for length in sorted(set(links)):
 # %% [markdown]
 # ## Check
 #
-# The price fell, longs were liquidated, and the fund or the winners had to step in. If you change the numbers above, these
-# lines may fail: that is what they are for.
+# The price fell, longs were liquidated, and the fund or the winners had to step in. If you change the numbers above,
+# these lines may fail: that is what they are for.
 
 # %%
 assert (events["kind"] == NEWS).any()

@@ -1,4 +1,4 @@
-"""A small market that goes through everything in two minutes: liquidations, takeovers, deleveraging, funding, a covenant."""
+"""A small market that goes through everything in two minutes: liquidations, takeovers, deleveraging, funding."""
 
 from __future__ import annotations
 

@@ -145,7 +145,8 @@ def test_deleveraging_spreads_when_the_first_winner_is_too_small() -> None:
     """Exact value whatever the split; no side flips; the bankrupt account ends with nothing."""
     world = VenueWorld(4, preset(sizing="whole"), fund_usd=0)
     loser = world.hold(0, 1501, 50)
-    winners = [world.hold(i + 1, -lots, leverage) for i, (lots, leverage) in enumerate(((1000, 50), (600, 40), (400, 30)))]
+    held = ((1000, 50), (600, 40), (400, 30))
+    winners = [world.hold(i + 1, -lots, leverage) for i, (lots, leverage) in enumerate(held)]
     world.set_mark(975_000)
     world.liquidate_until_quiet()
     a = world.accounts

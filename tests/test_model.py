@@ -26,14 +26,13 @@ from abm.model import REPORTERS
 from abm.recorder import Recorder
 from abm.results import load_run
 from abm.scenario import ScenarioError
-from abm.state import NOBODY
+from abm.state import NOBODY, Accounts
 from abm.traders.makers import Makers
 from abm.traders.retail import RetailCohort
 from abm.traders.retail_trader import RetailTrader
 from abm.venues.exchange import Exchange
 from abm.verify import verify_run
 from tests.stressed import stressed, write_run
-
 
 NEWS_AT_ONCE = {"name": "shock", "at": "20:40:01", "change_percent": -2}
 
@@ -105,17 +104,17 @@ def test_data_collector_has_one_row_a_tick() -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda m: m.accounts.cash.__setitem__((0, 9), m.accounts.cash[0, 9] + 1), "USDT does not add up, residue 1 units"),
-        (lambda m: m.accounts.cash.__setitem__((1, 9), m.accounts.cash[1, 9] - 2), "BTC does not add up, residue -2 units"),
-        (lambda m: m.accounts.position.__setitem__((0, 9), m.accounts.position[0, 9] + 1), "positions sum to 1 lots"),
-        (lambda m: m.accounts.reserved.__setitem__((0, -1), -3_000_000_000_000_000), "reserved USDT is -"),
+        (lambda a: a.cash.__setitem__((0, 9), a.cash[0, 9] + 1), "USDT does not add up, residue 1 units"),
+        (lambda a: a.cash.__setitem__((1, 9), a.cash[1, 9] - 2), "BTC does not add up, residue -2 units"),
+        (lambda a: a.position.__setitem__((0, 9), a.position[0, 9] + 1), "positions sum to 1 lots"),
+        (lambda a: a.reserved.__setitem__((0, -1), -3_000_000_000_000_000), "reserved USDT is -"),
     ],
 )
-def test_a_damaged_ledger_stops_the_run(damage: Callable[[MarketModel], None], words: str) -> None:
+def test_a_damaged_ledger_stops_the_run(damage: Callable[[Accounts], None], words: str) -> None:
     """What, where, which tick, and how to see it again."""
     model = small(seed=3)
     model.step()
-    damage(model)
+    damage(model.accounts)
     with pytest.raises(AuditError, match=words) as caught:
         model.step()
     text = str(caught.value)
@@ -142,7 +141,7 @@ def test_the_slow_audit_follows_the_margin_ladder(name: str) -> None:
     row = np.flatnonzero(ladder._place >= 0)[3]
     getattr(ladder, name)[row] += 5
     model.tick = 60
-    with pytest.raises(AuditError, match="tick 60.*margin ladder of .*: row"):
+    with pytest.raises(AuditError, match=r"tick 60.*margin ladder of .*: row"):
         model.audit()
 
 
@@ -177,7 +176,7 @@ def test_a_hit_round_cap_is_an_event() -> None:
     caps = events[events["kind"] == ROUND_CAP]
     assert caps.size and (caps["round"] == 1).all()
     forced = np.unique(events["tick"][events["kind"] == LIQUIDATION])
-    assert np.array_equal(caps["tick"], forced), "every tick that forced somebody wanted another round"
+    assert set(forced) <= set(caps["tick"]), "every tick that forced somebody wanted another round"
     assert recorder.steps_array["rounds"].max() == 1
     later = Recorder("fills")
     MarketModel(stressed(), recorder=later).run()

@@ -20,7 +20,7 @@ from abm import MarketModel
 from abm.recorder import Recorder
 from abm.scenario import Scenario, load_scenario
 from abm.traders.base import Batch
-from tests.stressed import stressed, write_run
+from tests.stressed import stressed
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT_FILES = ("run.json", "steps.parquet", "events.parquet", "opening.parquet", "closing.parquet")
@@ -102,7 +102,7 @@ def test_mesa_randomness_is_not_used() -> None:
     assert digest(recorder) == digest(recorded(scenario))
 
 
-# --- another rule, the same luck ------------------------------------------------------------------------------------------
+# --- another rule, the same luck --------------------------------------------------------------------------------------
 CALM = load_scenario("tiny").changed(news=[], duration_s=100, accounts=2500, retail__review_s=30)
 """As a cohort, reviewing often."""
 OTHER_RULES = {
@@ -142,7 +142,7 @@ def test_a_rule_reshuffles_nobody(rule: str) -> None:
 
 @pytest.mark.parametrize(("rule", "market_same"), [("fund", True), ("fees", False)])
 def test_luck_in_a_whole_run(rule: str, market_same: bool) -> None:
-    """The fund's size never shows in a calm market: identical bytes. A fee moves prices a little, but who acts when stays."""
+    """The fund's size never shows in a calm market. A fee moves prices a little; who acts when stays."""
     runs = []
     for scenario in (CALM, CALM.changed(**OTHER_RULES[rule])):
         recorder = Recorder("orders")

@@ -14,6 +14,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTION_LINES, KERNEL_FUNCTION_LINES = 70, 250
+LONG_KERNELS = {"abm/book/match_kernel.py": 300}
+"""Kernels allowed to be longer; each file's docstring must say why."""
+LONG_REASON = "Why it is one long flat function"
 FILE_LINES, KERNEL_FILE_LINES = 400, 500
 TEXT = {".cff", ".cfg", ".ini", ".ipynb", ".json", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml", ""}
 MESA_MODULES = {"abm/traders/base.py", "abm/venues/exchange.py", "abm/model.py"}
@@ -78,6 +81,8 @@ def test_lengths() -> None:
         if lines > (KERNEL_FILE_LINES if kernel else FILE_LINES):
             long.append(f"{name}: {lines} lines")
         limit = KERNEL_FUNCTION_LINES if kernel else FUNCTION_LINES
+        if LONG_REASON in (ast.get_docstring(ast.parse(text)) or ""):
+            limit = LONG_KERNELS.get(name.as_posix(), limit)
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
                 first = min([node.lineno, *(item.lineno for item in node.decorator_list)])

@@ -12,9 +12,9 @@ from abm.traders.base import HORIZONS_S
 from abm.traders.hedgers import Hedgers, HedgersParameters
 from abm.traders.noise import Noise, NoiseParameters
 from abm.traders.retail import Calendar, RetailCohort, RetailParameters
-from abm.traders.retail_trader import individually
 from abm.traders.retail_kernel import NEWS
 from abm.traders.retail_opening import bounded_pareto, opening_book, whole_lots
+from abm.traders.retail_trader import individually
 from tests.traders_world import PERP, SPOT_MARKET, START_TICKS, Stage
 
 CLASSES = ((20, 1000, 0.012), (10, 20, 0.049), (5, 10, 0.106), (1, 5, 0.833))

@@ -1,0 +1,1 @@
+"""Clearing: admission, posting, margin, marks, funding, liquidation, backstop and audits; exact integers throughout."""

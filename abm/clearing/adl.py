@@ -52,7 +52,7 @@ class DeleveragingRule(Protocol):
     """The extension point."""
 
     def allocate(self, needed_lots: int, winners: Winners) -> I64:
-        """Lots to close of each row of `winners` (int64, same order)."""
+        """Lots to close of each row of `winners`, int64 in the same order; 0 where it is spared."""
 
 
 class AllocationError(AssertionError):

@@ -65,10 +65,13 @@ def admit(
 ) -> int:
     """Admit the batch in its order; returns how many messages are refused (their op becomes REFUSED).
 
-    Sets each order's worst price and `unit_reserve` (units per lot), and reserves. For derivatives, initial margin is taken on
-    max(|net + bids|, |net - asks|) at the mark; fees and the loss of the worst price against the mark are reserved per order.
-    Spot reserves cash or coins in full. New orders without an id get `first_id`, `first_id` + 1, ...
-    Shapes: messages (n,); mark_ticks and market_* (M,); perp_of_slot (V, K), -1 = none; tiers (M, T); accounts as `Accounts`.
+    Sets each order's worst price and `unit_reserve` (units per lot), and reserves. For derivatives, initial margin is
+    taken on max(|net + bids|, |net - asks|) at the mark; fees and the loss of the worst price against the mark are
+    reserved per order. Spot reserves cash or coins in full. New orders without an id are numbered from `first_id`.
+
+    Shapes: messages MESSAGE (n,), in the order of execution; orders, the books' pool (read only); mark_ticks (ticks),
+    market_*, tick_value, lot_units and the rates (M,), as in `Markets`; perp_of_slot (V, K), -1 = none; tiers (M, T);
+    accounts as `Accounts`. Writes messages, reserved, open_bid and open_ask.
     """
     refused = 0
     next_id = first_id

@@ -6,6 +6,8 @@ structure of the books, the reserves recomputed from the orders, the ladders, an
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from abm.clearing.trading import TradingFloor
@@ -19,14 +21,15 @@ class AuditError(RuntimeError):
 def audit_money(floor: TradingFloor, assets: list[str]) -> I64:
     """Per venue and asset: cash + margin - entry cost sums to zero; positions sum to zero; no reserve is negative.
 
-    Returns the lots held long, (venues, slots): the open interest, which the same pass counts.
+    `assets` are the names by asset id. Returns the lots held long, int64 (venues, slots): the open interest, which the
+    same pass counts. Raises `AuditError` that names everything found wrong.
     """
     markets, accounts = floor.markets, floor.accounts
     money = np.zeros((floor.perp_of_slot.shape[0], accounts.cash.shape[0]), np.int64)
     lots, longs = np.zeros((2, *floor.perp_of_slot.shape), np.int64)
     # Rows of a venue stand together. NumPy's sums wrap around like all int64 sums; a residue of zero is exact.
     edges = np.concatenate([[0], np.flatnonzero(np.diff(accounts.venue)) + 1, [accounts.rows]]).tolist()
-    for first, end in zip(edges[:-1], edges[1:], strict=True):
+    for first, end in pairwise(edges):
         venue, mine = int(accounts.venue[first]), slice(first, end)
         money[venue] += accounts.cash[:, mine].sum(axis=1)
         for slot, perp in enumerate(floor.perp_of_slot[venue].tolist()):
@@ -52,7 +55,7 @@ def audit_money(floor: TradingFloor, assets: list[str]) -> I64:
 
 
 def audit_structure(floor: TradingFloor) -> None:
-    """Books, reserves and the book's positions, recomputed from scratch."""
+    """Books, reserves and the book's positions, recomputed from scratch; raises `AuditError` at a difference."""
     markets, accounts, books = floor.markets, floor.accounts, floor.books
     try:
         books.check()
@@ -78,4 +81,5 @@ def audit_structure(floor: TradingFloor) -> None:
     ):
         if not np.array_equal(found, expected):
             column, row = np.argwhere(found != expected)[0]
-            raise AuditError(f"account {row}: {name} {found[column, row]}, recomputed {expected[column, row]} (column {column})")
+            values = f"{found[column, row]}, recomputed {expected[column, row]} (column {column})"
+            raise AuditError(f"account {row}: {name} {values}")

@@ -1,8 +1,9 @@
-"""The backstop of one perpetual: the insurance fund takes over what the book did not, and winners are deleveraged behind it.
+"""The backstop of one perpetual: the fund takes over what the book did not, and winners are deleveraged behind it.
 
-The fund is an account: it holds what it took over, its equity is marked, it unloads by a stated rule. Auto-deleveraging fires
-when its marked equity, after a takeover or a new mark, would be below its floor: the incoming position first, then the
-inventory at the average price at which it was taken over. What no winner can take stays with the fund: bad debt.
+The insurance fund is an account: it holds what it took over, its equity is marked, it unloads by a stated rule.
+Auto-deleveraging fires when its marked equity, after a takeover or a new mark, would be below its floor: the incoming
+position first, then the inventory at the average price at which it was taken over. What no winner can take stays with
+the fund: bad debt.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from abm.state import FUND, I64, NOBODY
 
 @dataclass(slots=True)
 class BackstopTally:
-    """What the backstop did since the last reset: notional at the mark in settlement units, and accounts deleveraged."""
+    """What the backstop did since the last `take_tally`: notional at the mark in settlement units, and accounts."""
 
     long: int = 0  # taken out of liquidated longs without the book: taken over or deleveraged
     short: int = 0
@@ -47,7 +48,10 @@ class Backstop:
         return int(accounts.cash[engine.settle, row]) + value - int(accounts.entry_cost[engine.slot, row])
 
     def absorb(self, takeovers: Takeovers, mark_ticks: int) -> None:
-        """Take over what the ladder hands over, in the order of rows; deleverage where the fund would fall below its floor."""
+        """Take over what the engine hands over, in the order of rows; deleverage where the floor would be broken.
+
+        Works at `mark_ticks`, the mark of the round. What the rule allocates is checked: raises `AllocationError`.
+        """
         per_lot = mark_ticks * self.engine.tick_value
         self._excluded = takeovers.rows.tolist()
         # what each takeover adds to the fund's marked equity: the account's own equity, mostly negative
@@ -58,7 +62,8 @@ class Backstop:
             self._take(takeovers, per_lot)
         else:
             for i in range(takeovers.rows.size):
-                one = Takeovers(*(part[i : i + 1] for part in (takeovers.rows, takeovers.lots, takeovers.value, takeovers.cause)))
+                columns = (takeovers.rows, takeovers.lots, takeovers.value, takeovers.cause)
+                one = Takeovers(*(column[i : i + 1] for column in columns))
                 if self.equity(mark_ticks) + int(gains[i]) < self.floor_units:
                     one = self._deleverage(one, mark_ticks)
                 self._take(one, per_lot)
@@ -83,7 +88,9 @@ class Backstop:
         self.tally.short += int(lots[lots > 0].sum()) * per_lot
         self.tally.taken_over += int(np.abs(lots).sum()) * per_lot
         fund = np.full(takeovers.rows.size, engine.fund_row, np.int64)
-        engine.floor.pass_positions(TAKEOVER, engine.market, takeovers.rows, fund, lots, takeovers.value, takeovers.cause)
+        engine.floor.pass_positions(
+            TAKEOVER, engine.market, takeovers.rows, fund, lots, takeovers.value, takeovers.cause
+        )
         self._pay_out(takeovers.rows)
 
     def _pay_out(self, rows: I64) -> None:
@@ -120,7 +127,7 @@ class Backstop:
         )  # fmt: skip
 
     def _deleverage_inventory(self, mark_ticks: int) -> None:
-        """On a mark that drags the fund below its floor, its inventory goes to winners at the average takeover price."""
+        """On a mark that drags the fund below its floor, its inventory goes to winners at its average entry price."""
         engine = self.engine
         accounts, fund = engine.floor.accounts, engine.fund_row
         held = int(accounts.position[engine.slot, fund])
@@ -132,7 +139,7 @@ class Backstop:
         self._deleverage(Takeovers(row, lots, value, cause), mark_ticks)
 
     def _deleverage(self, one: Takeovers, mark_ticks: int) -> Takeovers:
-        """Pass one position to the winners on the other side at its exact value; returns what none of them could take."""
+        """Pass one position to winners on the other side at its exact value; returns what none of them could take."""
         engine = self.engine
         row, lots, value = int(one.rows[0]), int(one.lots[0]), int(one.value[0])
         floor = engine.floor
@@ -147,7 +154,8 @@ class Backstop:
         rows, sizes = winners.rows[chosen], taken[chosen]
         # cumulative rounding: the parts add up to the exact whole
         edges = [value * int(done) // abs(lots) for done in np.concatenate([[0], np.cumsum(sizes)])]
-        parts: I64 = np.diff(np.array(edges, np.int64))
+        bounds = np.array(edges, np.int64)
+        parts = bounds[1:] - bounds[:-1]
         n = chosen.size
         engine.floor.pass_positions(
             DELEVERAGE, engine.market, np.full(n, row), rows, side * sizes, parts, np.full(n, one.cause[0])

@@ -1,7 +1,7 @@
 """The liquidation engine of one perpetual: who is forced, by which order, and what happens to the rest.
 
-Waterfall (venue_rules, section 0): cancel the account's orders; a forced order into the book at the venue's limit; what the
-book did not take goes to the backstop (`abm.clearing.backstop`) at the bankruptcy price.
+Waterfall, common to the large venues: cancel the account's orders; a forced order into the book at the venue's limit;
+what the book did not take goes to the backstop (`abm.clearing.backstop`) at the bankruptcy price.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CANCEL_FIRST, FORCED_FIRST = -2, -1
 
 @dataclass(frozen=True, slots=True)
 class LiquidationRules:
-    """How the venue forces: the limit of its orders, its fee (rate of 1e-8) and whether it closes only what is needed."""
+    """How the venue forces: limit of its orders (LIMIT_*), fee (in 1e-8) and whether it closes only what is needed."""
 
     limit_rule: int = LIMIT_BANKRUPTCY
     fee_rate: int = 1_250_000
@@ -33,7 +33,7 @@ class LiquidationRules:
 
 @dataclass(slots=True)
 class Forced:
-    """The accounts forced in one round, arrays (n,)."""
+    """The accounts forced in one round, int64 arrays (n,)."""
 
     rows: I64
     lots: I64
@@ -43,18 +43,20 @@ class Forced:
 
 @dataclass(slots=True)
 class Takeovers:
-    """Positions that pass to the backstop: rows, signed lots and exact signed value of the account's trade, cause; (n,)."""
+    """Positions that pass to the backstop, int64 arrays (n,); lots and value are signed as the account's own trade."""
 
     rows: I64
     lots: I64
-    value: I64
-    cause: I64
+    value: I64  # settlement units, exact
+    cause: I64  # seq of the liquidation event, or NOBODY
 
 
 class LiquidationEngine:
-    """Forces the accounts of one perpetual whose equity is below maintenance at the mark."""
+    """Forces the accounts of one perpetual (id `market`) whose equity is below maintenance at the mark."""
 
-    def __init__(self, floor: TradingFloor, market: int, ladder: MarginLadder, rules: LiquidationRules, fund_row: int) -> None:
+    def __init__(
+        self, floor: TradingFloor, market: int, ladder: MarginLadder, rules: LiquidationRules, fund_row: int
+    ) -> None:
         self.floor, self.market, self.ladder, self.rules, self.fund_row = floor, market, ladder, rules, fund_row
         markets = floor.markets
         self.slot, self.settle = int(markets.slot[market]), int(markets.settle[market])
@@ -64,7 +66,11 @@ class LiquidationEngine:
         self.venue_markets = np.flatnonzero(markets.venue == markets.venue[market])
 
     def force(self, mark_ticks: int, cause: int, tick: int) -> tuple[Forced, NDArray[Any]] | None:
-        """Cancel the orders of every account below maintenance and write its forced order; None when all are safe."""
+        """Cancel the orders of every account below maintenance and write its forced order; None when all are safe.
+
+        `cause` is the seq of the event that moved the mark. Returns the accounts and MESSAGE (n,): cancels, then
+        forced orders. Accounts that still cool down from an earlier liquidation at this tick are left alone.
+        """
         rows = self.ladder.crossed(mark_ticks)
         accounts, markets = self.floor.accounts, self.floor.markets
         rows = rows[accounts.cooldown_until[rows] <= tick]
@@ -74,7 +80,8 @@ class LiquidationEngine:
         lots, limit, equity = size_forced(
             rows, self.slot, self.settle, mark_ticks, self.tick_value, int(markets.band[m]), self.rules.limit_rule,
             self.rules.fee_rate, self.rules.partial, markets.tier_floor[m], markets.tier_maintenance[m],
-            markets.tier_amount[m], accounts.mode, accounts.cash, accounts.margin, accounts.position, accounts.entry_cost,
+            markets.tier_amount[m], accounts.mode, accounts.cash, accounts.margin, accounts.position,
+            accounts.entry_cost,
         )  # fmt: skip
         side = np.where(accounts.position[self.slot, rows] > 0, SELL, BUY)
         first = self.floor.log.add(
@@ -85,7 +92,7 @@ class LiquidationEngine:
         return forced, np.concatenate([self.cancels(rows), self._orders(forced, limit)])
 
     def cancels(self, rows: I64) -> NDArray[Any]:
-        """Messages that cancel every open order of the rows on all markets of the venue."""
+        """Messages that cancel every open order of the rows (n,) on all markets of the venue: MESSAGE (orders,)."""
         mask = np.zeros(self.floor.accounts.rows, np.bool_)
         mask[rows] = True
         parts = []
@@ -107,7 +114,10 @@ class LiquidationEngine:
         return orders
 
     def settle_round(self, forced: Forced, fills: NDArray[Any], mark_ticks: int) -> Takeovers:
-        """Charge the liquidation fee on what was sold, pay out or top up closed accounts, return what the backstop takes."""
+        """Charge the liquidation fee on what was sold, pay out or top up closed accounts; what the backstop takes.
+
+        `fills` are the FILL (n,) of this round's trade; sets `sold`.
+        """
         accounts, markets, m = self.floor.accounts, self.floor.markets, self.market
         own = fills[(fills["market"] == m) & (fills["taker_flags"] & FORCED != 0)]
         value = own["price_ticks"] * own["size_lots"] * self.tick_value
@@ -126,8 +136,8 @@ class LiquidationEngine:
         paid, short, taken = fee > 0, shortfall > 0, takeover != NO_TAKEOVER
         log = self.floor.log
         log.add(
-            LIQUIDATION_FEE, int(paid.sum()), market=m, asset=self.settle, account=rows[paid], counterparty=self.fund_row,
-            amount=fee[paid], reason=BY_LIQUIDATION, cause=forced.seq[paid],
+            LIQUIDATION_FEE, int(paid.sum()), market=m, asset=self.settle, account=rows[paid],
+            counterparty=self.fund_row, amount=fee[paid], reason=BY_LIQUIDATION, cause=forced.seq[paid],
         )  # fmt: skip
         log.add(
             BAD_DEBT, int(short.sum()), market=m, asset=self.settle, account=self.fund_row, counterparty=rows[short],

@@ -44,9 +44,11 @@ def size_forced(
 ) -> tuple[I64, I64, I64]:
     """Lots to force, limit price (0 = none) and equity of each row below maintenance; three int64 arrays like `rows`.
 
-    With `partial`, the smallest size that brings the account back to its maintenance requirement at the mark after the
-    liquidation fee; where the maintenance rate does not exceed the fee the position is closed whole (Binance rule 4).
-    Tiers: (T,) of this market.
+    Limits in ticks, equity in settlement units. `rows` (n,); k is the position slot of the market, `band` and
+    `fee_rate` in 1e-8; accounts as `Accounts`, read only. With `partial`, the smallest size that brings the account
+    back to its maintenance requirement at the mark after the liquidation fee; where the maintenance rate does not
+    exceed the fee the position is closed whole, since selling then costs more than it frees (`formulas.bring_back_lots`
+    is the same rule in plain arithmetic). Tiers: (T,) of this market.
     """
     lots = np.empty(rows.size, np.int64)
     limit = np.empty(rows.size, np.int64)
@@ -124,9 +126,11 @@ def settle_forced(
 ) -> tuple[I64, I64, I64]:
     """After the forced orders: charge the fee, pay out what is left, and say what the backstop must take over.
 
-    Returns per row: fee paid to the fund; shortfall paid by the fund (a close beyond bankruptcy); and the signed value at
-    which the account's remaining position passes to the fund, NO_TAKEOVER where it does not (closed, or safe again).
-    A takeover's value leaves the account with exactly nothing: value = wealth - entry cost (signed as the account's trade).
+    `rows` and `forced_value` (n,), the latter in settlement units: what each row's forced order traded. Other arguments
+    as in `size_forced`. Returns per row, int64 settlement units: fee paid to the fund; shortfall paid by the fund (a
+    close beyond bankruptcy); and the signed value at which the account's remaining position passes to the fund,
+    NO_TAKEOVER where it does not (closed, or safe again). A takeover's value leaves the account with exactly nothing:
+    value = wealth - entry cost (signed as the account's trade).
     """
     fee = np.zeros(rows.size, np.int64)
     shortfall = np.zeros(rows.size, np.int64)

@@ -38,6 +38,7 @@ class MarginLadder:
         base_tick: tick of the lowest bucket.
         levels: number of buckets a side. Ticks outside go to the end buckets and stay exact, only slower.
 
+    Raises ValueError for a market without margin or a number of levels that int32 bucket numbers cannot hold.
     Call `rebuild` once, `update` after every change of position, cost, cash or margin, `crossed` at every new mark.
     """
 
@@ -95,7 +96,7 @@ class MarginLadder:
         return found
 
     def liquidation_ticks(self, rows: ArrayLike) -> I64:
-        """Liquidation tick of each row (int64) as of its last `update`; 0 = none, see `formulas`."""
+        """Liquidation tick of each row, int64 like `rows`, as of its last `update`; 0 = none, see `formulas`."""
         ticks: I64 = np.abs(self._threshold[np.asarray(rows)])
         return ticks
 
@@ -192,6 +193,6 @@ def maintenance_of(notional: I64, markets: Markets, market: int) -> I64:
 
 
 def traders_with_positions(markets: Markets, accounts: Accounts, market: int) -> I64:
-    """Rows (ascending) of a perpetual's venue that hold a position there and are no venue rows."""
+    """Rows (int64, ascending) of a perpetual's venue that hold a position there and are no venue rows."""
     held = accounts.position[markets.slot[market]] != 0
     return np.flatnonzero(held & (accounts.venue == markets.venue[market]) & (accounts.kind < FUND))

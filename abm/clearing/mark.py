@@ -2,7 +2,7 @@
 
 Binance, in force on 10 October 2025: the mark is the median of the index adjusted for funding, the index plus the
 average of 30 one-second samples of (mid - index), and the last price. It follows a dislocated book within half a
-minute.
+minute. Source: https://www.binance.com/en/support/faq/360033525071.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def spot_index_ticks(bid: int, last: int, ask: int, numerator: int = 1, denomina
 
 
 def tick_ratio(spot_tick_value: int, spot_lot_units: int, perp_tick_value: int, perp_lot_units: int) -> tuple[int, int]:
-    """(numerator, denominator): spot ticks in perpetual ticks, from settlement units a tick and base units a lot."""
+    """(numerator, denominator): a spot tick in perpetual ticks, from settlement units a tick and base units a lot."""
     return spot_tick_value * perp_lot_units, perp_tick_value * spot_lot_units
 
 
@@ -59,8 +59,7 @@ class MedianMark:
     Args:
         points: number of samples averaged.
         period_ms: time between two samples. Samples advance by clock: a call inside the same period adds none, a call
-        after
-            several periods adds as many copies of what it sees.
+            after several periods adds as many copies of what it sees.
         interval_h: funding interval, which ends at whole multiples of itself since midnight UTC.
     """
 
@@ -76,8 +75,8 @@ class MedianMark:
     ) -> Mark:
         """Mark at this moment from one snapshot of the book.
 
-        `time_ms` counts from midnight UTC of any day; bid or ask 0 = empty side, then the last price stands for the
-        mid; `funding_rate` (1e-8) is the last one paid.
+        Prices in ticks. `time_ms` counts from midnight UTC of any day; bid or ask 0 = empty side, then the last price
+        stands for the mid; `funding_rate` (1e-8) is the last one paid.
         """
         doubled_mid = bid_ticks + ask_ticks if bid_ticks > 0 and ask_ticks > 0 else 2 * last_ticks
         self._sample(time_ms, doubled_mid - 2 * index_ticks)

@@ -18,16 +18,17 @@ I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
 
 VOLUME, NET_TAKER, HIGH, LOW, LAST_FILL = range(5)
-"""Columns of the per-market tally: lots traded, taker buys minus sells in lots, highest and lowest price, index of last fill."""
+"""Columns of the per-market tally: lots traded, taker buys minus sells in lots, highest and lowest price in ticks,
+index of the last fill."""
 
 
 @scalar
 def settle_side(position: int, cost: int, lots: int, value: int) -> tuple[int, int, int, int, int]:
     """One side of a trade of signed `lots` at signed `value` against a position with its entry cost.
 
-    Returns new position, new cost, realised profit, lots closed, value opened. Closing takes the proportional cost
-    (rounded toward zero; all of it when the position ends) and realises minus (cost closed + value closed).
-    cash - entry_cost changes by exactly -value.
+    Values in settlement units. Returns new position, new cost, realised profit, lots closed, value opened. Closing
+    takes the proportional cost (rounded toward zero; all of it when the position ends) and realises minus (cost closed
+    + value closed). cash - entry_cost changes by exactly -value.
     """
     if position == 0 or (position < 0) == (lots < 0):
         return position + lots, cost + value, 0, 0, value
@@ -40,7 +41,10 @@ def settle_side(position: int, cost: int, lots: int, value: int) -> tuple[int, i
 
 @scalar
 def margin_to_open(opened_value: int, leverage: int, open_loss: int, cash: int) -> int:
-    """Isolated margin for newly opened value: initial margin (rounded up) plus the loss against the mark, as far as cash goes."""
+    """Isolated margin for newly opened value: initial margin (rounded up) plus the loss against the mark, in units.
+
+    Never more than the cash there is.
+    """
     return min(-(-abs(opened_value) // leverage) + max(open_loss, 0), max(cash, 0))
 
 
@@ -73,7 +77,8 @@ def post(
 ) -> None:
     """Post the fills in order. Writes `fees` (n, 2): taker, maker; adds to `tally` (M, 5); sets `touched` rows.
 
-    `fee_row`, market_* (M,); accounts as `Accounts`. Money in settlement units.
+    `fills` FILL (n,); mark_ticks (ticks), `fee_row`, market_*, tick_value, lot_units and the fee rates (1e-8) (M,);
+    accounts as `Accounts`. Money in settlement units.
     """
     for i in range(fills.size):
         m = fills[i]["market"]
@@ -156,7 +161,10 @@ def release(
     open_bid: I64,
     open_ask: I64,
 ) -> None:
-    """Give back what the quantity that left the book without trading had reserved. After the batch, never inside it."""
+    """Give back what the quantity that left the book without trading had reserved. After the batch, never inside it.
+
+    `closes` CLOSE (n,); market_* (M,); reserved (A, R) units, open_bid and open_ask (K, R) lots are changed.
+    """
     for i in range(closes.size):
         row = closes[i]["account"]
         lots = closes[i]["size_lots"]
@@ -194,15 +202,17 @@ def post_off_book(
 ) -> None:
     """Trades outside the book at an exact value and without fees: takeovers and deleveraging.
 
-    `account` trades signed `lots` at signed `value` (n,), `counterparty` the opposite. An isolated account that is taken over
-    keeps what it realises in its margin; an isolated winner is paid out in proportion, as in an ordinary close.
+    `account` trades signed `lots` at signed `value` (n,), `counterparty` the opposite. An isolated account that is
+    taken over keeps what it realises in its margin; an isolated winner is paid out in proportion, as in an ordinary
+    close.
     """
     for i in range(account.size):
         for party in range(2):
             row = account[i] if party == 0 else counterparty[i]
             sign = 1 if party == 0 else -1
             before = position[slot, row]
-            after, cost, realised, closed, _ = settle_side(before, entry_cost[slot, row], sign * lots[i], sign * value[i])
+            cost_before = entry_cost[slot, row]
+            after, cost, realised, closed, _ = settle_side(before, cost_before, sign * lots[i], sign * value[i])
             position[slot, row] = after
             entry_cost[slot, row] = cost
             touched[row] = True

@@ -28,7 +28,7 @@ LOWEST = np.iinfo(np.int64).max
 
 @dataclass(slots=True)
 class Tally:
-    """What traded since the last `reset`, per market (M,)."""
+    """What traded since the last `reset_tally`: int64 (M,), and numbers over all markets."""
 
     volume_lots: I64
     net_taker_lots: I64
@@ -67,11 +67,13 @@ class TradingFloor:
         self.reset_tally()
 
     def reset_tally(self) -> None:
+        """Start counting afresh; once a tick."""
         self._tally[:] = 0
         self._tally[:, 3] = LOWEST
         self._messages = self._fills = self._refused = 0
 
     def tally(self) -> Tally:
+        """What traded since `reset_tally`, a copy."""
         low = np.where(self._tally[:, 3] == LOWEST, 0, self._tally[:, 3])
         volume, net, high = (self._tally[:, column].copy() for column in range(3))
         return Tally(volume, net, high, low, self._messages, self._fills, self._refused)
@@ -79,7 +81,9 @@ class TradingFloor:
     def trade(self, messages: NDArray[Any], mark_ticks: I64, moment: int) -> I64:
         """Execute a batch; returns, per message as given, the handle of what rests. The fills are then in `self.fills`.
 
-        `messages` MESSAGE (n,), any order; `mark_ticks` (M,); `moment` keys the draws of the batch's order.
+        `messages` MESSAGE (n,), any order; `mark_ticks` int64 (M,); `moment` keys the draws of the batch's order.
+        Handles int64 (n,), NOBODY where nothing rests. A refused message is no error; a batch beyond the stated limits
+        of the books raises `BookLimitError`.
         """
         n = messages.size
         handles = np.full(n, NOBODY, np.int64)
@@ -105,8 +109,8 @@ class TradingFloor:
         m, a = self.markets, self.accounts
         refused = admit(
             batch, self.books.orders, mark_ticks, m.kind, m.venue, m.slot, m.settle, m.base, m.tick_value, m.lot_units,
-            m.taker_fee, m.band, m.price_filter, self.perp_of_slot, m.tier_floor, m.tier_leverage, a.mode, a.leverage, a.cash, a.reserved,
-            a.margin, a.position, a.entry_cost, a.open_bid, a.open_ask, self.next_order,
+            m.taker_fee, m.band, m.price_filter, self.perp_of_slot, m.tier_floor, m.tier_leverage, a.mode, a.leverage,
+            a.cash, a.reserved, a.margin, a.position, a.entry_cost, a.open_bid, a.open_ask, self.next_order,
         )  # fmt: skip
         self.next_order += batch.size
         self._refused += refused
@@ -121,7 +125,9 @@ class TradingFloor:
             a.entry_cost, a.open_bid, a.open_ask, a.touched, self._tally,
         )  # fmt: skip
 
-    def _log_trade(self, batch: NDArray[Any], fills: NDArray[Any], fees: I64, closes: NDArray[Any], handles: I64) -> None:
+    def _log_trade(
+        self, batch: NDArray[Any], fills: NDArray[Any], fees: I64, closes: NDArray[Any], handles: I64
+    ) -> None:
         m = self.markets
         if fills.size:
             market = fills["market"]
@@ -150,7 +156,8 @@ class TradingFloor:
         refused = batch[batch["op"] == REFUSED]
         self.log.add(
             REMOVE, refused.size, market=refused["market"], account=refused["account"], side=refused["side"],
-            order_id=refused["order"], price_ticks=refused["price_ticks"], size_lots=refused["size_lots"], reason=UNCOVERED,
+            order_id=refused["order"], price_ticks=refused["price_ticks"], size_lots=refused["size_lots"],
+            reason=UNCOVERED,
         )  # fmt: skip
 
     # --- postings outside the book ------------------------------------------------------------------------------------
@@ -158,12 +165,18 @@ class TradingFloor:
     def pass_positions(
         self, kind: int, market: int, account: I64, counterparty: I64, lots: I64, value: I64, cause: I64
     ) -> None:
-        """TAKEOVER or DELEVERAGE: `account` trades signed `lots` at exact signed `value` with `counterparty`; all (n,)."""
+        """TAKEOVER or DELEVERAGE (`kind`): `account` trades signed `lots` at exact signed `value` with `counterparty`.
+
+        All int64 (n,); value in settlement units, rows of one venue; `cause` is the seq that set it off.
+        """
         if account.size == 0:
             return
         m, a = self.markets, self.accounts
         slot, settle = int(m.slot[market]), int(m.settle[market])
-        post_off_book(account, counterparty, lots, value, slot, settle, a.mode, a.cash, a.margin, a.position, a.entry_cost, a.touched)
+        post_off_book(
+            account, counterparty, lots, value, slot, settle, a.mode, a.cash, a.margin, a.position, a.entry_cost,
+            a.touched,
+        )  # fmt: skip
         both = np.concatenate([account, counterparty])
         self.net_lots[self.net_offset[market] + both] = a.position[slot, both]
         price = np.abs(value) // (np.maximum(np.abs(lots), 1) * m.tick_value[market])
@@ -173,7 +186,7 @@ class TradingFloor:
         )  # fmt: skip
 
     def transfer(self, payer: int, receiver: int, asset: int, amount: int, reason: int = ORDINARY) -> None:
-        """Move units of an asset between rows."""
+        """Move units of an asset between rows; `reason` is a code of `abm.events`. Cover is the caller's business."""
         cash = self.accounts.cash
         cash[asset, payer] -= amount
         cash[asset, receiver] += amount

@@ -1,0 +1,1 @@
+"""Who trades: retail, makers, arbitrageurs, value buyers, hedgers, noise and treasury companies."""

@@ -45,7 +45,12 @@ class ArbitrageursParameters(Parameters):
 
     accounts: int = quantity(10, unit="accounts", source="not observed", ge=1, le=1000)
     capital_coins: float = quantity(
-        6000.0, unit="BTC", source="not observed; below 3,000 the perpetual leaves spot in the fall", gt=0.0, likely=(2e3, 30e3), text="largest total position, each way"
+        6000.0,
+        unit="BTC",
+        source="not observed; below 3,000 the perpetual leaves spot in the fall",
+        gt=0.0,
+        likely=(2e3, 30e3),
+        text="largest total position, each way",
     )
     threshold: float = quantity(
         0.0002, unit="fraction", source="not observed", ge=0.0, le=0.1, text="median profit asked for"

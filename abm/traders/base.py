@@ -23,7 +23,7 @@ FORCED_LATENCY, MACHINE_LATENCY, BOT_LATENCY, PEOPLE_LATENCY = range(4)
 
 @dataclass(slots=True)
 class View:
-    """What everybody may see at the moment of a decision. Arrays are indexed by market id; prices in that market's ticks."""
+    """What everybody may see at the moment of a decision. Arrays (M,) by market id; prices in that market's ticks."""
 
     seed: int
     tick: int
@@ -68,7 +68,7 @@ class Batch:
         self.count += n
 
     def add(self, n: int) -> NDArray[Any]:
-        """N new records to be filled in."""
+        """MESSAGE (n,): new records to be filled in, a view."""
         free = self.room(n)
         self.count += n
         return free
@@ -78,6 +78,7 @@ class Batch:
         return self._records[: self.count]
 
     def clear(self) -> None:
+        """Begin afresh; the buffer stays."""
         self.count = 0
 
 
@@ -102,7 +103,10 @@ class World:
         self.accounts.cash[asset, rows] += amounts
 
     def open_positions(self, rows: I64, lots: I64, entry_value: I64, margin: I64 | None = None) -> None:
-        """Opening positions on the perpetual: signed lots, signed entry cost (settlement units), isolated margin or None."""
+        """Opening positions on the perpetual: signed lots, signed entry cost and isolated margin in settlement units.
+
+        All int64 (n,); without margin (cross rows) the table of margins is left as it is.
+        """
         slot = int(self.markets.slot[self.perp])
         self.accounts.position[slot, rows] = lots
         self.accounts.entry_cost[slot, rows] = entry_value
@@ -113,7 +117,8 @@ class World:
 class Participant(mesa.Agent):
     """A participant that decides by arrays; `parameters` is its frozen parameters object.
 
-    People decide once a tick on what they saw at its end; machines (`machine = True`) again in every round inside the tick.
+    People decide once a tick on what they saw at its end; machines (`machine = True`) again in every round inside the
+    tick.
     """
 
     machine = False

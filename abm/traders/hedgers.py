@@ -1,19 +1,27 @@
 """Basis holders: long coins, short the perpetual, the other side of retail's net long position.
 
-They are passive: no orders, only positions that funding pays and deleveraging may take. Balanced after everybody else
-is bound, they take minus the sum of all opening positions at minus the sum of all entry costs, so that positions and
-unrealised results add up to zero at the opening. Collateral is between one and two times below the position's value
-(leverage 1 to 2, assumed); coins equal to the short lie beside it.
+Bound after everybody else, they take minus the sum of all opening positions at minus the sum of all entry costs, so
+that positions and unrealised results add up to zero at the opening. Collateral is between one and two times below the
+position's value (leverage 1 to 2, assumed); coins equal to the short lie beside it.
+
+They hold the very position that a discount of the perpetual makes worth closing. With b = p_perp / p_spot - 1, a holder
+who looks (every `review_s` on average) and finds b below minus a personal discount buys back the share `close_share` of
+the short and sells as many coins in spot, both immediate-or-cancel with worst prices `slip` away. Otherwise they are
+passive: funding pays them and deleveraging may take their short. All of it is assumed; there is no published record.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from abm.events import BY_ARBITRAGE
 from abm.parameters import Parameters, quantity
-from abm.state import CROSS, HEDGER
+from abm.rng import normals, stream, uniforms
+from abm.state import BUY, CROSS, HEDGER, IOC, REDUCE_ONLY, SELL
 from abm.traders.base import Batch, Participant, View, World
 from abm.traders.retail_opening import bounded_pareto, whole_lots
+
+_LOOK = stream("hedger look")
 
 
 class HedgersParameters(Parameters):
@@ -28,6 +36,21 @@ class HedgersParameters(Parameters):
     most_leverage: float = quantity(
         2.0, unit="x", source="basis trades are collateralised in full or half", ge=0.1, le=20.0
     )
+    review_s: float = quantity(30.0, unit="s", source="not observed", gt=0.0, text="mean time between two looks")
+    discount: float = quantity(
+        0.01, unit="fraction", source="not observed", gt=0.0, likely=(0.003, 0.03), text="median discount that closes"
+    )
+    discount_spread: float = quantity(0.5, unit="log", source="not observed", ge=0.0, le=2.0)
+    close_share: float = quantity(
+        0.05,
+        unit="of the position",
+        source="not observed",
+        ge=0.0,
+        le=1.0,
+        likely=(0.0, 0.2),
+        text="closed at one look",
+    )
+    slip: float = quantity(0.005, unit="fraction", source="not observed", ge=0.0, le=0.05)
 
 
 class Hedgers(Participant):
@@ -41,6 +64,10 @@ class Hedgers(Participant):
 
     def bind(self, world: World) -> None:
         """Account settings; the positions come with `balance`, when everybody else's are known."""
+        self.world = world
+        spread = self.parameters.discount_spread * normals(world.seed, _LOOK, np.arange(self.rows.size), 0, 1)
+        self._discount = self.parameters.discount * np.exp(spread)
+        self._least_discount = float(self._discount.min())
         world.accounts.kind[self.rows] = self.row_kind
         world.accounts.mode[self.rows] = CROSS
         world.accounts.leverage[self.rows] = max(1, round(self.parameters.most_leverage))
@@ -68,4 +95,24 @@ class Hedgers(Participant):
             world.deposit(rows, world.btc, -size * int(markets.lot_units[world.perp]))
 
     def decide(self, view: View, batch: Batch) -> None:
-        """Hold."""
+        """Close a part where the perpetual is far enough below spot."""
+        p, world = self.parameters, self.world
+        last = view.last_ticks * world.markets.tick_dollars
+        discount = 1.0 - float(last[world.perp]) / float(last[world.spot])
+        if discount < self._least_discount or p.close_share == 0.0:
+            return
+        number = np.arange(self.rows.size)
+        looks = uniforms(view.seed, _LOOK, number, view.tick, 0) < -np.expm1(-view.tick_s / p.review_s)
+        short = -world.accounts.position[int(world.markets.slot[world.perp]), self.rows]
+        per_lot = int(world.markets.lot_units[world.perp])
+        held = world.accounts.cash[world.btc, self.rows] // per_lot
+        size = np.floor(p.close_share * np.minimum(short, held)).astype(np.int64)
+        who = np.flatnonzero(looks & (discount > self._discount) & (size > 0))
+        for market, side in ((world.perp, BUY), (world.spot, SELL)):
+            lots = size[who] * per_lot // int(world.markets.lot_units[market])
+            orders = batch.add(who.size)
+            orders["market"], orders["account"], orders["op"], orders["side"] = market, self.rows[who], IOC, side
+            orders["price_ticks"] = max(1, round(float(view.last_ticks[market]) * (1.0 + side * p.slip)))
+            orders["size_lots"], orders["reason"] = lots, BY_ARBITRAGE
+            if market == world.perp:
+                orders["flags"] = REDUCE_ONLY

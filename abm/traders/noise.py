@@ -55,7 +55,13 @@ class NoiseParameters(Parameters):
         6.0, unit="1/s", source="not observed", gt=0.0, text="orders on the perpetual at the ordinary rate"
     )
     size_spread: float = quantity(1.5, unit="log", source="not observed", ge=0.0, le=3.0)
-    direction_s: float = quantity(20.0, unit="s", source="not observed; at 120 s runs of signs alone empty a thin book", gt=0.0, likely=(5.0, 120.0))
+    direction_s: float = quantity(
+        20.0,
+        unit="s",
+        source="not observed; at 120 s runs of signs alone empty a thin book",
+        gt=0.0,
+        likely=(5.0, 120.0),
+    )
     inventory_coins: float = quantity(
         25.0, unit="BTC", source="not observed", gt=0.0, likely=(10.0, 100.0), text="an account leans back near it"
     )

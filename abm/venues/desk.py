@@ -29,11 +29,20 @@ LADDER_LEVELS = 1 << 21
 
 
 class PerpetualDesk:
-    """One perpetual of a venue. `mark_ticks` and `index_ticks` are those of the present round."""
+    """One perpetual of a venue. `mark_ticks` and `index_ticks` are those of the present round.
+
+    Args:
+        rules: of this perpetual; the venue's own, on liquidation and backstop, are in `preset`.
+        market, spot: market ids of the perpetual and of the spot market its index follows.
+        rows: account rows of the funding remainder and of the insurance fund.
+        start_ticks: opening price of each market, int64 (M,).
+        last_funding_bp: the rate paid last before the opening, basis points.
+        start_s: opening, seconds since midnight UTC.
+    """
 
     def __init__(
-        self, rules: PerpetualRules, preset: VenuePreset, floor: TradingFloor, market: int, spot: int, rows: tuple[int, int],
-        start_ticks: I64, last_funding_bp: float, start_s: int,
+        self, rules: PerpetualRules, preset: VenuePreset, floor: TradingFloor, market: int, spot: int,
+        rows: tuple[int, int], start_ticks: I64, last_funding_bp: float, start_s: int,
     ) -> None:  # fmt: skip
         self.floor, self.market, self.spot = floor, market, spot
         self.remainder_row, self.fund_row = rows
@@ -50,7 +59,8 @@ class PerpetualDesk:
         last_rate = rate_units(str(round(last_funding_bp * 1e-4, 8)))
         self.funding = FundingClock(
             self.start_ms, interest=rate_units(f.interest), clamp=rate_units(f.clamp), cap=rate_units(f.cap),
-            interval_h=f.interval_h, period_ms=f.sample_period_s * 1000, linear=f.weights == "linear", last_rate=last_rate,
+            interval_h=f.interval_h, period_ms=f.sample_period_s * 1000, linear=f.weights == "linear",
+            last_rate=last_rate,
         )  # fmt: skip
         self._impact_units = f.impact_usd * MICRO
         self._preload(last_rate, rate_units(f.interest), rate_units(f.clamp), f)
@@ -84,7 +94,10 @@ class PerpetualDesk:
     # --- mark ---------------------------------------------------------------------------------------------------------
 
     def mark(self, last_ticks: I64, now_ms: int) -> None:
-        """Index from spot, mark from index, basis and last; and which event moved the input that was selected."""
+        """Index from spot, mark from index, basis and last; and which event moved the input that was selected.
+
+        `last_ticks` int64 (M,); rules and sources in `abm.clearing.mark`. Raises ValueError if spot has no price.
+        """
         books = self.floor.books
         self.index_ticks = spot_index_ticks(
             books.best(self.spot, BUY), int(last_ticks[self.spot]), books.best(self.spot, SELL), *self._ratio
@@ -101,14 +114,13 @@ class PerpetualDesk:
         """Premium of the perpetual over its index, from what selling and buying the impact size would get; by clock."""
         lots = max(self._impact_units // (self.index_ticks * self.tick_value), 1)
         books = self.floor.books
-        self.funding.sample(
-            now_ms, books.impact_ticks(self.market, SELL, lots), books.impact_ticks(self.market, BUY, lots), self.index_ticks
-        )
+        sold, bought = (books.impact_ticks(self.market, side, lots) for side in (SELL, BUY))
+        self.funding.sample(now_ms, sold, bought, self.index_ticks)
 
     # --- forced action ------------------------------------------------------------------------------------------------
 
     def due_stops(self) -> NDArray[Any]:
-        """Messages that set off the stops which the mark has reached."""
+        """Messages that set off the stops which the mark has reached: MESSAGE (n,)."""
         handles = self.floor.books.due_stops(self.market, self.mark_ticks)
         stops = np.zeros(handles.size, MESSAGE)
         stops["market"], stops["op"], stops["order"], stops["latency"] = self.market, TRIGGER, handles, FORCED_FIRST
@@ -117,7 +129,10 @@ class PerpetualDesk:
         return stops
 
     def liquidate(self, tick: int, totals: ForcedTotals) -> NDArray[Any] | None:
-        """Forced orders of the accounts below maintenance, after cancels of their own and of deleveraged winners' orders."""
+        """Forced orders of accounts below maintenance, after cancels of their own and of deleveraged winners' orders.
+
+        MESSAGE (n,), None when there is nothing; adds the accounts to `totals`.
+        """
         parts = []
         if self.backstop.deleveraged_rows:
             parts.append(self.engine.cancels(np.unique(np.concatenate(self.backstop.deleveraged_rows))))
@@ -137,7 +152,10 @@ class PerpetualDesk:
         return self._forced is not None
 
     def absorb(self, totals: ForcedTotals) -> None:
-        """Settle the forced accounts; the fund takes over the rest, or winners are deleveraged; also on a new mark alone."""
+        """Settle the forced accounts; the fund takes over the rest, or winners are deleveraged; also on a new mark.
+
+        Adds what was done to `totals`: micro-dollars at the mark.
+        """
         backstop = self.backstop
         if self._forced is not None:
             fills = self.floor.fills
@@ -157,7 +175,7 @@ class PerpetualDesk:
         totals.deleveraged_accounts += tally.deleveraged_accounts
 
     def unloading(self, tick_s: float) -> NDArray[Any] | None:
-        """The fund's order of this tick: a share of its inventory, within a small distance of the best price; None if flat."""
+        """The fund's order of this tick, MESSAGE (1,): a share of its inventory, near the best price; None if flat."""
         held = int(self.floor.accounts.position[self.slot, self.fund_row])
         if held == 0:
             return None
@@ -182,6 +200,7 @@ class PerpetualDesk:
         rate = self.funding.settle(now_ms)
         pay(self.floor.markets, self.floor.accounts, self.market, self.mark_ticks, rate, self.remainder_row)
         self.floor.log.add(
-            FUNDING, market=self.market, asset=self.settle, counterparty=self.remainder_row, price_ticks=self.mark_ticks, amount=rate
-        )
+            FUNDING, market=self.market, asset=self.settle, counterparty=self.remainder_row,
+            price_ticks=self.mark_ticks, amount=rate,
+        )  # fmt: skip
         return True

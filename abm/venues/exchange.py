@@ -1,4 +1,4 @@
-"""An exchange: a rule book and a view on its markets and accounts. It marks, liquidates, absorbs, funds and is audited."""
+"""An exchange: a rule book and a view on its markets and accounts. It marks, liquidates, absorbs and funds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ForcedTotals:
 
 
 class AgentNumbers(WeakKeyDictionary[Any, Iterator[int]]):
-    """Counters of agents by model that do not keep the model alive, as those of Mesa 3.3 do; later versions need none."""
+    """Counters of agents by model that do not keep the model alive, as those of Mesa 3.3 do; later ones need none."""
 
     def __getitem__(self, model: Any) -> Iterator[int]:
         return self.setdefault(model, count(1))
@@ -47,7 +47,10 @@ AGENT_NUMBERS = AgentNumbers()
 
 
 class Exchange(mesa.Agent):
-    """One venue. As a machine it also sends the orders by which its insurance fund unloads what it took over."""
+    """One venue. As a machine it also sends the orders by which its insurance fund unloads what it took over.
+
+    Its rows begin at `first_row`, in the order of `VENUE_ROWS`; other arguments as in `PerpetualDesk`.
+    """
 
     machine = True
     _ids = AGENT_NUMBERS
@@ -68,7 +71,9 @@ class Exchange(mesa.Agent):
         rules = {f"{preset.name}/{r.name}": r for r in preset.perpetual}
         rows = (first_row + REMAINDER_ROW, self.fund_row)
         self.desks = [
-            PerpetualDesk(rules[markets.names[m]], preset, floor, int(m), spot, rows, start_ticks, last_funding_bp, start_s)
+            PerpetualDesk(
+                rules[markets.names[m]], preset, floor, int(m), spot, rows, start_ticks, last_funding_bp, start_s
+            )
             for m in own[markets.kind[own] == PERPETUAL]
         ]
 
@@ -84,7 +89,7 @@ class Exchange(mesa.Agent):
         """Its orders never rest."""
 
     def fund_equity(self, mark_ticks: I64) -> int:
-        """Marked equity of the insurance fund over all perpetuals, settlement units."""
+        """Marked equity of the insurance fund over all perpetuals, settlement units; `mark_ticks` int64 (M,)."""
         accounts = self.floor.accounts
         total = int(accounts.cash[self.desks[0].settle, self.fund_row])
         for desk in self.desks:
@@ -94,7 +99,10 @@ class Exchange(mesa.Agent):
 
 
 class Exchanges:
-    """All venues, phase by phase: each phase runs over all markets from one snapshot."""
+    """All venues, phase by phase: each phase runs over all markets from one snapshot.
+
+    `assets` are names by asset id; `start_ticks`, `mark_ticks` and `index_ticks` int64 (M,), for spot the last price.
+    """
 
     def __init__(self, venues: Sequence[Exchange], floor: TradingFloor, assets: list[str], start_ticks: I64) -> None:
         self.venues, self.floor, self.assets = list(venues), floor, assets
@@ -122,7 +130,7 @@ class Exchanges:
         self.unwound = False
 
     def last_ticks(self) -> I64:
-        """Last trade price of each market; the opening price before the first trade."""
+        """Last trade price of each market, int64 (M,); the opening price before the first trade."""
         last = self.floor.books.last_ticks()
         return np.where(last > 0, last, self._start_ticks)
 
@@ -139,7 +147,7 @@ class Exchanges:
             self.mark_ticks[desk.market] = desk.mark_ticks
 
     def liquidate(self) -> NDArray[Any] | None:
-        """Forced orders of every account below maintenance, and the stops that watch the mark; None when there is nothing."""
+        """Forced orders of every account below maintenance, and stops that watch the mark: MESSAGE (n,) or None."""
         self.forced_any = False
         tick = self.venues[0].model.tick
         parts = []
@@ -184,6 +192,7 @@ class Exchanges:
         return sum(desk.ladder.crossed(desk.mark_ticks).size for desk in self.desks)
 
     def tick_totals(self) -> ForcedTotals:
+        """What was forced in this tick so far."""
         return self._totals
 
     def fund_equity(self) -> int:
@@ -192,15 +201,16 @@ class Exchanges:
 
     def distress(self) -> float:
         """0 = the worst-hit fund is as at the opening, 1 = it is used up."""
-        left = [venue.fund_equity(self.mark_ticks) / full for venue, full in zip(self.venues, self._opening_funds, strict=True)]
+        funds = zip(self.venues, self._opening_funds, strict=True)
+        left = [venue.fund_equity(self.mark_ticks) / full for venue, full in funds]
         return min(max(1.0 - min(left), 0.0), 1.0)
 
     def indicated_funding_bp(self, market: int) -> float:
-        """The funding rate as it would be fixed now, basis points per 8 hours."""
+        """The funding rate of a perpetual as it would be fixed now, basis points per 8 hours."""
         return next(desk.funding.indicated_bp_8h for desk in self.desks if desk.market == market)
 
     def check_ladders(self) -> None:
-        """Slow audit of the margin ladders."""
+        """Slow audit of the margin ladders; raises `AuditError`."""
         for desk in self.desks:
             try:
                 desk.ladder.check()

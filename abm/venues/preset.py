@@ -17,24 +17,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from abm.parameters import Parameters, quantity
 from abm.settings import SettingsError, nearest, read_toml, validate
-from abm.state import (
-    CANCEL_BOTH,
-    CANCEL_MAKER,
-    CANCEL_TAKER,
-    DECREMENT,
-    PERPETUAL,
-    SELF_TRADE_NONE,
-    SPOT,
-    Markets,
-)
+from abm.state import PERPETUAL, SELF_TRADE_MODES, SPOT, Markets
 
-SELF_TRADE_MODES = {
-    "none": SELF_TRADE_NONE,
-    "cancel-taker": CANCEL_TAKER,
-    "cancel-maker": CANCEL_MAKER,
-    "cancel-both": CANCEL_BOTH,
-    "decrement": DECREMENT,
-}
 INT64_MAX = int(np.iinfo(np.int64).max)
 FOLDER = files("abm.venues") / "presets"
 
