@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -324,4 +325,6 @@ def _run(arguments: list[str]) -> int:
         if code is None:
             raise
         console.complain(f"deleverage: {error}")
+        if code == console.SOME_FAILED:
+            console.complain(f"the same again: deleverage {shlex.join(arguments)}")
         return code

@@ -55,7 +55,7 @@ def test_value_buyers_mostly_rest_and_reach_their_target_by_the_clock() -> None:
         kinds |= set(messages["op"].tolist())
         taken += int(messages["size_lots"][messages["op"] == IOC].sum())
     assert kinds == {IOC, LIMIT, REPLACE}
-    target = 14_400_000 / 2
+    target = round(ValueBuyersParameters().coins * 1000) / 2
     bids = stage.books.depth_lots(PERP, BUY, 1) + stage.books.depth_lots(SPOT_MARKET, BUY, 1)
     assert taken == buyers.bought_lots().sum()
     assert 0.4 * target < taken + bids < 0.8 * target

@@ -9,7 +9,7 @@ from abm.parameters import Parameters, quantity
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
 UNKNOWN = "not observed"
-SET_HERE = "set on the path of 10 Oct 2025 with this model (20,000 accounts, seeds 1-3); not identified"
+SET_HERE = "set on the path of 10 Oct 2025 with this model (20,000 and 100,000 accounts, seeds 1-4); not identified"
 
 
 class RetailParameters(Parameters):
@@ -109,7 +109,7 @@ class RetailParameters(Parameters):
         0.5, unit="-", source=SET_HERE, ge=0.0, grade="calibrated", likely=(0.2, 1.0)
     )
     panic_most: float = quantity(
-        0.16, unit="a review", source=SET_HERE, ge=0.0, le=1.0, grade="calibrated", likely=(0.03, 0.25)
+        0.15, unit="a review", source=SET_HERE, ge=0.0, le=1.0, grade="calibrated", likely=(0.03, 0.25)
     )
     panic_drawdown: float = quantity(
         0.056, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated", text="median of d"

@@ -37,7 +37,13 @@ class ValueBuyersParameters(Parameters):
 
     accounts: int = quantity(60, unit="accounts", source="a resolution", ge=2, le=10_000)
     coins: float = quantity(
-        14_400.0, unit="BTC", source=SEARCH, ge=0.0, grade="calibrated", likely=(12e3, 20e3), text="V"
+        18_500.0,
+        unit="BTC",
+        source="set on the path of 10 Oct 2025 with this model; with 14,400 two of four seeds run away",
+        ge=0.0,
+        grade="calibrated",
+        likely=(12e3, 20e3),
+        text="V",
     )
     margin: float = quantity(
         0.036, unit="fraction", source=SEARCH, ge=0.0, grade="calibrated", likely=(0.025, 0.04), text="m"
