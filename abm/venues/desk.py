@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,22 @@ from abm.state import BUY, FORCED, I64, IOC, MESSAGE, NOBODY, REDUCE_ONLY, SELL,
 from abm.units import MICRO, rate_units
 from abm.venues.preset import FundingRules, PerpetualRules, VenuePreset
 
-if TYPE_CHECKING:
-    from abm.venues.exchange import ForcedTotals
-
 LIMIT_RULES = {"bankruptcy": LIMIT_BANKRUPTCY, "band": LIMIT_BAND, "none": LIMIT_NONE}
 LADDER_LEVELS = 1 << 21
 """Buckets of the margin ladder, from tick 0; liquidation prices above share the last one and stay exact."""
+
+
+@dataclass(slots=True)
+class ForcedTotals:
+    """What the venues' engines did in a tick; notional at the mark in micro-dollars, numbers of accounts."""
+
+    liquidated_long: int = 0
+    liquidated_short: int = 0
+    long_accounts: int = 0
+    short_accounts: int = 0
+    taken_over: int = 0
+    deleveraged: int = 0
+    deleveraged_accounts: int = 0
 
 
 class PerpetualDesk:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,25 +14,12 @@ from numpy.typing import NDArray
 from abm.clearing.audit import AuditError
 from abm.clearing.trading import TradingFloor
 from abm.state import I64, PERPETUAL, SPOT
-from abm.venues.desk import PerpetualDesk
+from abm.venues.desk import ForcedTotals, PerpetualDesk
 from abm.venues.preset import VenuePreset
 
 VENUE_ROWS = ("outside world", "fees", "funding remainder", "rounding", "insurance fund")
 """Rows of every venue, first in the account table; their offsets are OUTSIDE_ROW ... FUND_ROW."""
 OUTSIDE_ROW, FEES_ROW, REMAINDER_ROW, ROUNDING_ROW, FUND_ROW = range(5)
-
-
-@dataclass(slots=True)
-class ForcedTotals:
-    """What the venues' engines did in a tick; notional at the mark in micro-dollars, numbers of accounts."""
-
-    liquidated_long: int = 0
-    liquidated_short: int = 0
-    long_accounts: int = 0
-    short_accounts: int = 0
-    taken_over: int = 0
-    deleveraged: int = 0
-    deleveraged_accounts: int = 0
 
 
 class AgentNumbers(WeakKeyDictionary[Any, Iterator[int]]):
