@@ -14,8 +14,8 @@ check:
 	$(BIN)/pytest -n 2
 
 full:
-	$(BIN)/pytest -n 2 -m 'full or not full'
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 --cov --cov-report=term
+	$(BIN)/pytest -n 2 -m 'full or not full' --cov --cov-report=
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 -m kernels --cov --cov-append --cov-report=term --cov-fail-under=90
 
 bench:
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done

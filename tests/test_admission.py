@@ -30,6 +30,8 @@ from abm.venues.exchange import FEES_ROW
 from abm.venues.preset import load_preset
 from tests.venue_world import DEEP_POCKET, FIRST, VenueWorld
 
+pytestmark = pytest.mark.kernels
+
 MARK = 1_000_000
 FEE = 50_000
 """Taker fee of a lot at the mark, micro-dollars."""

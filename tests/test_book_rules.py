@@ -14,6 +14,8 @@ from abm.book.books import Books
 from abm.book.order_book import Done, OrderBook
 from tests.book_streams import MODES, to_records
 
+pytestmark = pytest.mark.kernels
+
 
 def trades(done: Done) -> list[tuple[int, int, int]]:
     return [(fill.maker, fill.price, fill.qty) for fill in done.fills]

@@ -59,7 +59,7 @@ def test_long_streams(mode: str, seed: int) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("mode", ["none", "decrement"])
+@pytest.mark.parametrize("mode", MODES)
 def test_structure_after_each_message(mode: str) -> None:
     race = Race(mode, venue=True)
     for i, message in enumerate(random_stream(21, 25_000, venue=True, repeat_ids=False)):
@@ -158,7 +158,7 @@ def test_check_finds_damage() -> None:
         array[index][name] = value
 
     for change in (
-        lambda b: set_field(b.orders, 2, "prev", 0),
+        lambda b: set_field(b._memory.links, 2, "prev", 0),
         lambda b: set_field(b.orders, 1, "size_lots", 2),
         lambda b: set_field(b._memory.queues, 0, "best", 100),
         lambda b: b._memory.words.__setitem__(1, 0),

@@ -15,6 +15,8 @@ from abm.state import CROSS, FUND, FUNDING_REMAINDER, ISOLATED, Accounts
 from abm.units import rate_units
 from abm.venues.preset import build_markets, load_preset
 
+pytestmark = pytest.mark.kernels
+
 HOUR = 3_600_000
 
 

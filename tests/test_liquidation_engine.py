@@ -28,11 +28,11 @@ from abm.venues.exchange import FUND_ROW
 from abm.venues.preset import load_preset
 from tests.venue_world import DEEP_POCKET, VenueWorld, preset
 
+pytestmark = pytest.mark.kernels
+
 
 def events(world: VenueWorld, kind: int) -> NDArray[Any]:
-    rows = world.log.rows()
-    chosen: NDArray[Any] = rows[rows["kind"] == kind]
-    return chosen
+    return np.extract(world.log.rows()["kind"] == kind, world.log.rows())
 
 
 def binance(fee: str = "0.0125", **liquidation: Any) -> Any:

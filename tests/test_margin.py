@@ -12,6 +12,8 @@ from abm.clearing.margin import MarginLadder, VenueMargin, maintenance_of, venue
 from abm.state import CROSS, FUND, ISOLATED, PERPETUAL, RETAIL, SPOT, Accounts, Markets
 from abm.units import INT64_MAX, MICRO
 
+pytestmark = pytest.mark.kernels
+
 BRACKETS = (
     ((0, 400_000), (300_000, 500_000), (800_000, 650_000), (3_000_000, 1_000_000), (12_000_000, 2_000_000)),
     ((0, 1_000_000), (500_000, 2_500_000), (5_000_000, 50_000_000)),

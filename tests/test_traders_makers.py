@@ -10,6 +10,8 @@ from abm.traders.base import Batch
 from abm.traders.makers import Makers, MakersParameters
 from tests.traders_world import PERP, SPOT_MARKET, START_TICKS, Stage
 
+pytestmark = pytest.mark.kernels
+
 
 def staged(**settings: float) -> tuple[Stage, Makers]:
     stage = Stage(3, (Makers, MakersParameters(**settings)))

@@ -117,6 +117,7 @@ def crash(stage: Stage, fall: float = 0.09) -> dict[str, object]:
     }
 
 
+@pytest.mark.kernels
 def test_individuals_send_what_the_cohort_sends() -> None:
     stages = []
     for individual in (False, True):

@@ -69,7 +69,7 @@ class Books:
         memory = self._memory
         self._pool = memory.pool
         self._state = (
-            *(memory.orders, memory.levels, memory.words, memory.ranks),
+            *(memory.orders, memory.links, memory.levels, memory.words, memory.ranks),
             *(memory.queues, memory.books, memory.free, memory.pool, self._scratch),
         )
 

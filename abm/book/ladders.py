@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.book.record_kernel import BOOK, FREE, LEVEL, ORDER, QUEUE, QUEUES, RANKS, RESTING, WAITING
+from abm.book.record_kernel import BOOK, FREE, LEVEL, LINK, ORDER, QUEUE, QUEUES, RANKS, RESTING, WAITING
 from abm.state import BUY, I64, LIMIT, ON_MARK, POST_ONLY, REPLACE, SELL, STOP, STOP_LIMIT
 
 LADDERS = 5
@@ -18,6 +18,7 @@ LADDERS = 5
 LADDER_OF_QUEUE = (0, 0, 1, 2, 3, 4)
 SIGN_OF_QUEUE = (1, -1, -1, 1, -1, 1)
 """+1: the highest tick is served first (bids, sell stops); -1: the lowest."""
+CACHE_LINE = 64
 SPAN_UNIT = 1 << 18
 """Ladders are whole multiples of this many ticks, so that no bitmap word is shared by two of them."""
 MAX_SPAN = 1 << 24
@@ -34,6 +35,13 @@ def _per_market(value: Any, count: int) -> I64:
     return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.int64), (count,)))
 
 
+def _zeros(size: int, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """Zeros that begin at a cache line, so that records of 64 bytes never lie on two."""
+    room = np.zeros(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    skip = -room.ctypes.data % CACHE_LINE
+    return room[skip : skip + size * dtype.itemsize].view(dtype)
+
+
 class Ladders:
     """Arrays of all books. Fresh pages are zero and cost no memory until a price is used."""
 
@@ -41,7 +49,8 @@ class Ladders:
         self.count = count
         self.books = np.zeros(count, BOOK)
         self.books["self_trade"] = _per_market(self_trade, count)
-        self.orders = np.zeros(capacity + 1, ORDER)  # slot 0 is nobody's
+        self.orders = _zeros(capacity + 1, ORDER)  # slot 0 is nobody's
+        self.links = np.zeros(capacity + 1, LINK)
         self.free = np.zeros(capacity + 1, np.int32)
         self.pool = np.array([0, 1], np.int64)
         self.queues = np.zeros(count * QUEUES, QUEUE)
@@ -73,9 +82,9 @@ class Ladders:
         while size < need:
             size = min(2 * size, MAX_ORDERS)
         used = int(self.pool[1])
-        for name in ("orders", "free"):
+        for name in ("orders", "links", "free"):
             old = getattr(self, name)
-            grown = np.zeros(size, old.dtype)
+            grown = _zeros(size, old.dtype)
             grown[:used] = old[:used]
             setattr(self, name, grown)
 
@@ -155,7 +164,7 @@ class Ladders:
         at = self.levels["head"][ticks + self.queues["shift"][queue]].astype(np.int64)
         level = np.arange(ticks.size)
         slots, levels = [at], [level]
-        following = self.orders["next"]
+        following = self.links["next"]
         while at.size:  # all levels at once: the k-th order of each
             at = following[at].astype(np.int64)
             more = at > 0
@@ -219,7 +228,7 @@ class Ladders:
         starts = np.flatnonzero(np.diff(ticks, prepend=-1))
         before = np.concatenate([[0], slots[:-1]]) if slots.size else slots
         before[starts] = 0
-        assert np.array_equal(mine["prev"], before), f"{where}: broken back link"
+        assert np.array_equal(self.links["prev"][slots], before), f"{where}: broken back link"
         level = self.levels[ticks[starts] + shift]
         ends = np.append(starts[1:], slots.size)[: starts.size] - 1
         assert np.array_equal(level["tail"], slots[ends]), f"{where}: wrong tail"

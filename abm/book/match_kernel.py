@@ -2,14 +2,18 @@
 
 Data structure. Each market has five *ladders* of equal span, one entry a tick: the book (bids and asks share it,
 they never overlap) and four for waiting stops (last-price buy and sell, mark-price buy and sell, which may
-overlap). An entry heads a doubly linked first-in-first-out list of order records in one pool shared by all markets.
+overlap). An entry heads a doubly linked first-in-first-out list of order records in one pool shared by all markets;
+the links lie apart, so that an order that leaves touches one cache line of orders.
 Bitmaps, a bit an entry and above it a bit a word, find the next non-empty one. A *queue* is one side of one ladder
 (six a market) with its best tick and its number of orders, so that the check for due stops is one comparison. Slot
 0 of the pool stays nobody's, so that fresh zero pages are empty lists.
 
 Why it is one long flat function: helpers that receive arrays cost five times the speed in Numba (reference
-counting). The function is a small state machine instead, in which each structural action (unlink, look for the next
-level, link, report a closing) exists once.
+counting); helpers that receive records cost nothing. A message is first looked at alone. Most leave there: cancels,
+and orders that go behind others of their price. (A pass through the loop below costs as much as all they do: it has
+too many variables for the registers.) The others go through a small state machine, in which each action on whole
+arrays (look for the next level, set and clear bits) exists once. Indexes are made unsigned, and what random messages
+decide is computed without branches, as far as that was measured to pay.
 
 Where the rules of the order stream are silent, this file decides:
 
@@ -39,18 +43,22 @@ from abm.book.record_kernel import (
     RESTING,
     RUNNING,
     WAITING,
+    append,
     beyond,
     bit,
     crosses,
     kind,
+    kind_of,
     out_of_reach,
     pick,
     pick_up,
     pick_up_replaced,
     put_down,
     report,
+    tick_of,
     trade,
     unacceptable,
+    unlink,
     vacate,
     waits,
 )  # fmt: skip
@@ -65,7 +73,9 @@ from abm.state import (
     DECREMENT,
     EXPIRED,
     FOK,
+    IOC,
     LIMIT,
+    MARKET,
     NOBODY,
     POST_ONLY,
     REDUCE_ONLY,
@@ -80,7 +90,8 @@ from abm.state import (
 )  # fmt: skip
 
 _DONE, _START, _PROBE, _TAKE, _REST, _SETTLE = range(6)
-_TO_FREE, _TO_CHAIN, _TO_SLOT = range(3)
+_at = np.uint64
+"""Makes an index. One with a sign costs more: Numba lets it count from the end."""
 
 
 @kernel
@@ -89,30 +100,26 @@ def survey(messages: Any, books: Any) -> Any:
 
     A pass before anything changes: the pool and the ladders are grown for the whole batch, or it is refused.
     """
-    new = 0
-    outside = False
-    for i in range(messages.size):
-        op = int(messages[i]["op"])
-        if op <= STOP_LIMIT:
-            new += 1
-        elif op != REPLACE:
-            continue
-        market = int(messages[i]["market"])
-        low = books[market]["base"]
-        high = low + books[market]["span"]
-        price = messages[i]["price_ticks"]
-        stop = messages[i]["stop_ticks"]
-        if price > 0 and (op == LIMIT or op == POST_ONLY or op == STOP_LIMIT or op == REPLACE):
-            outside |= price < low or price >= high
-        if stop > 0 and (op == STOP or op == STOP_LIMIT):
-            outside |= stop < low or stop >= high
-    return new, outside
+    new = outside = 0
+    for i in range(messages.size):  # without branches: the next operation cannot be foreseen
+        message = messages[i]
+        op, price, stop = message["op"], message["price_ticks"], message["stop_ticks"]
+        book = books[_at(message["market"])]
+        low = book["base"]
+        high = low + book["span"]
+        new += op <= STOP_LIMIT
+        rests = (op == LIMIT) | (op == POST_ONLY) | (op == STOP_LIMIT) | (op == REPLACE)
+        waits_at = (op == STOP) | (op == STOP_LIMIT)
+        outside |= rests & (price > 0) & ((price < low) | (price >= high))
+        outside |= waits_at & (stop > 0) & ((stop < low) | (stop >= high))
+    return new, outside != 0
 
 
 @kernel
 def match_batch(
-    messages: Any, orders: Any, levels: Any, words: Any, ranks: Any, queues: Any, books: Any, free: Any, pool: Any,
-    scratch: Any, net_lots: Any, net_offset: Any, fills: Any, closes: Any, handles: Any, first_seq: int, fixed: bool,
+    messages: Any, orders: Any, links: Any, levels: Any, words: Any, ranks: Any, queues: Any, books: Any, free: Any,
+    pool: Any, scratch: Any, net_lots: Any, net_offset: Any, fills: Any, closes: Any, handles: Any, first_seq: int,
+    fixed: bool,
 ) -> Any:  # fmt: skip
     """Execute a batch; returns the numbers of fills and closings. All arrays must be large enough (`Books.match`).
 
@@ -125,283 +132,284 @@ def match_batch(
     """
     n_fills = n_closes = 0
     n_free, unused = pool[0], pool[1]
+    # Between two messages these are as here: the stop or replaced order that the next pass of the loop below takes out
+    # of its queue; the level whose last order has just left; where it looks for the next level, and for whom (a queue,
+    # or -1: the dry run); first and last slot of the stops that were set off and not yet executed.
+    gone, emptied, seek, seek_queue, chain_head, chain_tail = 0, -1, -1, -1, 0, 0
+    t_clip, probe, probe_left, probe_seen, probe_fills, probe_own = 0, -1, 0, 0, 0, False
     for i in range(messages.size):
         handles[i] = NOBODY
         # the order that is being executed: first the message itself, later each stop that it sets off (in `scratch`)
         taker = messages[i]
         t_op, t_side, market = int(taker["op"]), int(taker["side"]), int(taker["market"])
-        if t_op == REFUSED:
-            continue
-        t_slot = 0  # its slot in the pool, if it has one
-        t_mine = True  # it is what the message is about: its handle is reported
-        t_state = RESTING
-        t_rests = t_op == LIMIT or t_op == POST_ONLY or t_op == STOP_LIMIT  # what it cannot trade stays
-        first_queue = market * QUEUES
-        facing = queues[first_queue + kind(-t_side, False, 0)]
-        book = books[market]
-        mode, offset = book["self_trade"], net_offset[market]
+        first_queue, book = market * QUEUES, books[_at(market)]
         settled = n_fills  # fills whose price the stops have seen
-        chain_head = chain_tail = 0  # slots of the stops set off and not yet executed
-        # what the next pass of the loop below unlinks, what becomes of it, and where it looks for the next level
-        gone, gone_to, seek = 0, _TO_FREE, -1
+        # its slot in the pool, if it has one; whether it is what the message is about, so that its handle is reported
+        t_slot, t_mine, task = 0, True, _TAKE
         # --- what the message asks for ------------------------------------------------------------
         if t_op <= STOP_LIMIT:
-            if unacceptable(taker, t_op, facing["best"]) or (fixed and orders[taker["order"]]["state"] != FREE):
-                lots = max(0, taker["size_lots"])
-                n_closes += report(closes[n_closes], taker, taker["order"], market, REJECTED, lots, i)
+            facing = queues[_at(first_queue + (t_side > 0))]
+            if unacceptable(taker, t_op, facing["best"]) or (fixed and orders[_at(taker["order"])]["state"] != FREE):
+                n_closes += report(closes[_at(n_closes)], taker, taker["order"], REJECTED, taker["size_lots"], i)
                 continue
-            task = _START if t_op == FOK or taker["flags"] & REDUCE_ONLY else _TAKE
+            if t_op == FOK or taker["flags"] & REDUCE_ONLY:
+                task = _START
             if t_op >= STOP and waits(taker, book["last"]):
-                task, t_state = _REST, WAITING
+                task = _REST
+            t_limit, t_left = int(taker["price_ticks"]), int(taker["size_lots"])
+            apart = not crosses(t_side, t_limit, facing["best"])
+            if (t_op == LIMIT or t_op == POST_ONLY) and apart and task == _TAKE and n_free > 0:
+                # most new orders: straight behind the last one of their level
+                queue = queues[_at(first_queue + (t_side < 0))]
+                level = levels[_at(t_limit + queue["shift"])]
+                tail = int(level["tail"])
+                if tail != 0:
+                    n_free -= 1
+                    slot = int(free[_at(n_free)])
+                    handles[i] = put_down(orders[_at(slot)], taker, slot, RESTING, t_limit, t_left)
+                    append(links[_at(slot)], links[_at(tail)], level, queue, slot, t_left)
+                    continue
         else:
+            if t_op == REFUSED:
+                continue
             slot = int(taker["order"]) & 0xFFFFFFFF
             slot = slot if slot < orders.size else 0  # slot 0 is nobody's
-            order = orders[slot]
-            lots = int(taker["size_lots"]) if t_op == REPLACE else 0
+            order = orders[_at(slot)]
             refused = t_op > REFUSED or out_of_reach(order, taker, t_op)
             if t_op == REPLACE and not refused:
-                pick_up_replaced(scratch[0], order, taker)
+                refused = not pick_up_replaced(scratch[0], order, taker)
                 taker = scratch[0]
-                lots = int(taker["size_lots"])
-                refused = lots < 0 or taker["price_ticks"] <= 0
+            lots = int(taker["size_lots"]) if t_op == REPLACE else 0
             if refused:
-                n_closes += report(closes[n_closes], taker, messages[i]["order"], market, REJECTED, max(0, lots), i)
+                n_closes += report(closes[_at(n_closes)], taker, messages[i]["order"], REJECTED, lots, i)
                 continue
-            gone, task = slot, _DONE
+            facing = queues[_at(first_queue + (order["side"] > 0))]
             if t_op == TRIGGER:
-                gone_to, task = _TO_CHAIN, _SETTLE
+                gone, task = slot, _SETTLE
             elif t_op == CANCEL or lots == 0:
-                n_closes += report(closes[n_closes], order, order["id"], market, CANCELLED, order["size_lots"], i)
+                n_closes += report(closes[_at(n_closes)], order, order["id"], CANCELLED, order["size_lots"], i)
+                seek_queue = first_queue + kind_of(order)
+                queue, link, lots = queues[_at(seek_queue)], links[_at(slot)], order["size_lots"]
+                place = tick_of(order) + queue["shift"]
+                free[_at(n_free)] = slot
+                n_free += vacate(order, fixed)
+                if not unlink(link, links[link["prev"]], links[link["next"]], levels[_at(place)], queue, lots):
+                    continue
+                emptied, task = place, _DONE
             elif lots < order["size_lots"] and taker["price_ticks"] == order["price_ticks"]:  # keeps its place
-                n_closes += report(closes[n_closes], order, order["id"], market, REPLACED, order["size_lots"], i)
-                queue = queues[first_queue + kind(order["side"], False, 0)]
-                levels[order["price_ticks"] + queue["shift"]]["lots"] -= order["size_lots"] - lots
-                order["size_lots"] = lots
-                order["unit_reserve"] = taker["unit_reserve"]
+                n_closes += report(closes[_at(n_closes)], order, order["id"], REPLACED, order["size_lots"], i)
+                queue = queues[_at(first_queue + kind(order["side"], False, 0))]
+                levels[_at(order["price_ticks"] + queue["shift"])]["lots"] -= order["size_lots"] - lots
+                order["size_lots"], order["unit_reserve"] = lots, taker["unit_reserve"]
                 handles[i] = messages[i]["order"]
                 continue
             else:
-                t_slot, t_side, t_rests, gone, task = slot, int(taker["side"]), True, 0, _START
-                facing = queues[first_queue + kind(-t_side, False, 0)]
+                t_slot, t_side, task = slot, int(taker["side"]), _START
+        mode, offset = book["self_trade"], net_offset[_at(market)]
         t_account, t_limit, t_left = int(taker["account"]), int(taker["price_ticks"]), int(taker["size_lots"])
         while True:
-            # --- structural actions that the last pass asked for ----------------------------------
-            if gone > 0:
-                order = orders[gone]
-                waiting = order["state"] == WAITING
-                tick = int(order["stop_ticks"]) if waiting else int(order["price_ticks"])
-                which = first_queue + kind(order["side"], waiting, order["flags"])
-                queue = queues[which]
-                place = tick + queue["shift"]
-                level = levels[place]
-                ahead, behind = int(order["prev"]), int(order["next"])
-                orders[ahead]["next"] = behind  # slot 0 takes what concerns nobody
-                orders[behind]["prev"] = ahead
-                level["lots"] -= order["size_lots"]
-                queue["count"] -= 1
-                if ahead == 0:
-                    level["head"] = behind
-                if behind == 0:
-                    level["tail"] = ahead
-                    if ahead == 0:
-                        if queue["best"] == tick:
-                            queue["best"] = 0
-                            if queue["count"] > 0:
-                                seek, seek_queue, seek_down = place, which, (order["side"] > 0) != waiting
-                        for rank in range(RANKS):
-                            words[ranks[rank] + (place >> 6)] &= ~bit(place)
-                            place >>= 6
-                            if words[ranks[rank] + place] != 0:
-                                break
-                if gone_to == _TO_FREE:
-                    free[n_free] = gone
-                    n_free += vacate(order, fixed)
-                elif gone_to == _TO_CHAIN:
-                    order["state"] = RUNNING
-                    order["next"] = 0
-                    order["prev"] = 0 if t_op == TRIGGER else n_fills  # 1 + the fill that set it off
-                    orders[chain_tail]["next"] = gone
-                    chain_head = gone if chain_tail == 0 else chain_head
-                    chain_tail = gone
-                gone = 0
+            # --- bits of an empty level; the next level ------------------------------------------
+            if emptied >= 0:
+                queue = queues[_at(seek_queue)]
+                if queue["count"] == 0:
+                    queue["best"] = 0
+                elif queue["best"] + queue["shift"] == emptied:
+                    seek = emptied
+                for rank in range(RANKS):
+                    row = _at(ranks[rank] + (emptied >> 6))
+                    words[row] &= ~bit(emptied)
+                    emptied >>= 6
+                    if words[row] != 0:
+                        break
+                emptied = -1
             if seek >= 0:  # up the words until one has a bit beyond, and down again; the asker knows that there is one
-                rank = 0
-                word = beyond(words[seek >> 6], seek, seek_down)
+                rank, which = 0, seek_queue - first_queue
+                seek_down = which == 0 or which == 3 or which == 5 or (seek_queue < 0 and t_side < 0)
+                word = beyond(words[_at(seek >> 6)], seek, seek_down)
                 while word == 0:
                     rank += 1
                     seek >>= 6
-                    word = beyond(words[ranks[rank] + (seek >> 6)], seek, seek_down)
+                    word = beyond(words[_at(ranks[rank] + (seek >> 6))], seek, seek_down)
                 place = ((seek >> 6) << 6) + pick(word, seek_down)
                 while rank > 0:
                     rank -= 1
-                    place = (place << 6) + pick(words[ranks[rank] + place], seek_down)
+                    place = (place << 6) + pick(words[_at(ranks[rank] + place)], seek_down)
                 seek = -1
                 if seek_queue >= 0:
-                    queues[seek_queue]["best"] = place - queues[seek_queue]["shift"]
+                    queues[_at(seek_queue)]["best"] = place - queues[_at(seek_queue)]["shift"]
                 else:
                     probe = place
-            # --- stops that the last price sets off; then the next of their queue -----------------
-            if task == _SETTLE:
-                if n_fills > settled:
-                    queue = queues[first_queue + 2]
-                    if queue["best"] == 0 or queue["best"] > book["last"]:
-                        queue = queues[first_queue + 3]
-                        if queue["best"] < book["last"]:  # also when it is empty
-                            settled = n_fills
-                    if n_fills > settled:
-                        gone, gone_to = int(levels[queue["best"] + queue["shift"]]["head"]), _TO_CHAIN
-                        continue
-                if chain_head == 0:
-                    break
-                t_slot = chain_head
-                order = orders[t_slot]
-                chain_head = int(order["next"])
-                chain_tail = chain_tail if chain_head > 0 else 0
-                taker = scratch[0]
-                pick_up(taker, order)
-                t_mine = order["prev"] == 0
-                taker["cause"] = messages[i]["cause"] if t_mine else first_seq + order["prev"] - 1
-                t_op, t_side, t_account = int(taker["op"]), int(taker["side"]), int(taker["account"])
-                t_limit, t_left = int(taker["price_ticks"]), int(taker["size_lots"])
-                t_rests, t_state = t_op == STOP_LIMIT, RESTING
-                facing = queues[first_queue + kind(-t_side, False, 0)]
-                task = _START
-            elif task == _DONE:
-                break
-            # --- reduce-only; the dry run of fill-or-kill and of a replace that must not meet itself ----
-            if task == _START:
-                t_clip = 0
-                if offset >= 0 and t_account != NOBODY and taker["flags"] & REDUCE_ONLY:
-                    t_clip = max(0, t_left - max(0, -t_side * net_lots[offset + t_account]))
-                    t_left -= t_clip
-                probe, probe_left, probe_seen, probe_fills, probe_own = -1, t_left, 0, n_fills, False
-                if t_op == FOK or (t_op == REPLACE and (mode == CANCEL_TAKER or mode == CANCEL_BOTH)):
-                    probe = facing["best"] + facing["shift"] if facing["best"] != 0 else -1
-                    task = _PROBE
-            if task == _PROBE and probe >= 0:  # one level a pass
-                walk = int(levels[probe]["head"]) if crosses(t_side, t_limit, probe - facing["shift"]) else 0
-                while walk != 0 and probe_left > 0 and not probe_own:
-                    maker = orders[walk]
-                    walk = int(maker["next"])
-                    probe_seen += 1
-                    m_account, lots = int(maker["account"]), min(int(maker["size_lots"]), probe_left)
-                    tracked = offset >= 0 and m_account != NOBODY
-                    if tracked and maker["flags"] & REDUCE_ONLY:
-                        lots = min(lots, max(0, t_side * net_lots[offset + m_account]))
-                    if lots > 0 and mode != 0 and m_account == t_account and m_account != NOBODY:
-                        lots, probe_own = 0, mode != CANCEL_MAKER
-                    probe_left -= lots
-                    if offset >= 0 and t_account != NOBODY:  # positions as they would be ...
-                        net_lots[offset + t_account] += t_side * lots
-                    if tracked:
-                        net_lots[offset + m_account] -= t_side * lots
-                        fills[probe_fills]["maker"] = m_account
-                        fills[probe_fills]["size_lots"] = lots
-                        probe_fills += 1
-                    if walk == 0 and probe_left > 0 and probe_seen < facing["count"] and not probe_own:
-                        seek, seek_queue, seek_down = probe, -1, t_side < 0
-                if seek >= 0:
+            if task != _TAKE and task != _REST:
+                # --- what a stop or a replaced order leaves behind ----------------------------------------
+                if gone > 0:
+                    order = orders[_at(gone)]
+                    seek_queue = first_queue + kind_of(order)
+                    queue, link, lots = queues[_at(seek_queue)], links[_at(gone)], order["size_lots"]
+                    place = tick_of(order) + queue["shift"]
+                    if unlink(link, links[link["prev"]], links[link["next"]], levels[_at(place)], queue, lots):
+                        emptied = place
+                    if task == _SETTLE:
+                        order["state"] = RUNNING
+                        link["next"] = 0
+                        link["prev"] = 0 if t_op == TRIGGER else n_fills  # 1 + the fill that set it off
+                        links[_at(chain_tail)]["next"] = gone
+                        chain_head, chain_tail = gone if chain_tail == 0 else chain_head, gone
+                    gone, task = 0, _SETTLE if task == _SETTLE else _TAKE
                     continue
-                while probe_fills > n_fills:  # ... undone from notes in the part of `fills` that is still free
-                    probe_fills -= 1
-                    net_lots[offset + fills[probe_fills]["maker"]] += t_side * fills[probe_fills]["size_lots"]
-                if offset >= 0 and t_account != NOBODY:
-                    net_lots[offset + t_account] -= t_side * (t_left - probe_left)
-            if task == _START or task == _PROBE:
-                if probe_own if t_op == REPLACE else task == _PROBE and probe_left > 0:
-                    lots = t_left + t_clip
-                    n_closes += report(closes[n_closes], taker, messages[i]["order"], market, REJECTED, lots, i)
+                # --- stops that the last price sets off; then the next of their queue -----------------
+                if task == _SETTLE:
+                    if n_fills > settled:
+                        queue = queues[_at(first_queue + 2)]
+                        if queue["best"] == 0 or queue["best"] > book["last"]:
+                            queue = queues[_at(first_queue + 3)]
+                            if queue["best"] < book["last"]:  # also when it is empty
+                                settled = n_fills
+                        if n_fills > settled:
+                            gone = int(levels[_at(queue["best"] + queue["shift"])]["head"])
+                            continue
+                    if chain_head == 0:
+                        break
+                    t_slot = chain_head
+                    order, link = orders[_at(t_slot)], links[_at(t_slot)]
+                    chain_head = int(link["next"])
+                    chain_tail = chain_tail if chain_head > 0 else 0
+                    taker = scratch[0]
+                    pick_up(taker, order)
+                    t_mine = link["prev"] == 0
+                    taker["cause"] = messages[i]["cause"] if t_mine else first_seq + int(link["prev"]) - 1
+                    t_op, t_side, t_account = int(taker["op"]), int(taker["side"]), int(taker["account"])
+                    t_limit, t_left = int(taker["price_ticks"]), int(taker["size_lots"])
+                    facing = queues[_at(first_queue + (t_side > 0))]
+                    task = _START
+                elif task == _DONE:
                     break
-                task = _TAKE
+                # --- reduce-only; the dry run of fill-or-kill and of a replace that must not meet itself ----
+                if task == _START:
+                    t_clip = 0
+                    if offset >= 0 and t_account != NOBODY and taker["flags"] & REDUCE_ONLY:
+                        t_clip = max(0, t_left - max(0, -t_side * net_lots[_at(offset + t_account)]))
+                        t_left -= t_clip
+                    probe, probe_left, probe_seen, probe_fills, probe_own = -1, t_left, 0, n_fills, False
+                    if t_op == FOK or (t_op == REPLACE and (mode == CANCEL_TAKER or mode == CANCEL_BOTH)):
+                        probe = facing["best"] + facing["shift"] if crosses(t_side, t_limit, facing["best"]) else -1
+                        task = _PROBE
+                if task == _PROBE and probe >= 0:  # one level a pass
+                    walk = int(levels[_at(probe)]["head"]) if crosses(t_side, t_limit, probe - facing["shift"]) else 0
+                    while walk != 0 and probe_left > 0 and not probe_own:
+                        maker = orders[_at(walk)]
+                        walk = int(links[_at(walk)]["next"])
+                        probe_seen += 1
+                        m_account, lots = int(maker["account"]), min(int(maker["size_lots"]), probe_left)
+                        tracked = offset >= 0 and m_account != NOBODY
+                        if tracked and maker["flags"] & REDUCE_ONLY:
+                            lots = min(lots, max(0, t_side * net_lots[_at(offset + m_account)]))
+                        if lots > 0 and mode != 0 and m_account == t_account and m_account != NOBODY:
+                            lots, probe_own = 0, mode != CANCEL_MAKER
+                        probe_left -= lots
+                        if offset >= 0 and t_account != NOBODY:  # positions as they would be ...
+                            net_lots[_at(offset + t_account)] += t_side * lots
+                        if tracked:
+                            net_lots[_at(offset + m_account)] -= t_side * lots
+                            note = fills[_at(probe_fills)]
+                            note["maker"], note["size_lots"] = m_account, lots
+                            probe_fills += 1
+                        if walk == 0 and probe_left > 0 and probe_seen < facing["count"] and not probe_own:
+                            seek, seek_queue = probe, -1
+                    if seek >= 0:
+                        continue
+                    while probe_fills > n_fills:  # ... undone from notes in the part of `fills` that is still free
+                        probe_fills -= 1
+                        note = fills[_at(probe_fills)]
+                        net_lots[_at(offset + note["maker"])] += t_side * note["size_lots"]
+                    if offset >= 0 and t_account != NOBODY:
+                        net_lots[_at(offset + t_account)] -= t_side * (t_left - probe_left)
+                if probe_own if t_op == REPLACE else task == _PROBE and probe_left > 0:
+                    n_closes += report(closes[_at(n_closes)], taker, messages[i]["order"], REJECTED, t_left + t_clip, i)
+                    break
                 if t_op == REPLACE:
-                    order = orders[t_slot]
-                    n_closes += report(closes[n_closes], order, order["id"], market, REPLACED, order["size_lots"], i)
-                    gone, gone_to = t_slot, _TO_SLOT
+                    order, gone = orders[_at(t_slot)], t_slot
+                    n_closes += report(closes[_at(n_closes)], order, order["id"], REPLACED, order["size_lots"], i)
                 if t_clip > 0:
-                    n_closes += report(closes[n_closes], taker, taker["order"], market, CLIPPED, t_clip, i)
+                    n_closes += report(closes[_at(n_closes)], taker, taker["order"], CLIPPED, t_clip, i)
+                if gone > 0:
+                    continue
+                task = _TAKE
             # --- taking ---------------------------------------------------------------------------
             if task == _TAKE:
-                while gone == 0 and t_left > 0 and crosses(t_side, t_limit, facing["best"]):
-                    level = levels[facing["best"] + facing["shift"]]
+                while emptied < 0 and t_left > 0 and crosses(t_side, t_limit, facing["best"]):
+                    place = facing["best"] + facing["shift"]
+                    level = levels[_at(place)]
                     slot = int(level["head"])
-                    maker = orders[slot]
+                    maker = orders[_at(slot)]
                     m_account, lots = int(maker["account"]), int(maker["size_lots"])
-                    minus = min(lots, t_left)
-                    room = lots
+                    minus, room = min(lots, t_left), lots
                     if maker["flags"] & REDUCE_ONLY and offset >= 0 and m_account != NOBODY:
-                        room = min(lots, max(0, t_side * net_lots[offset + m_account]))
+                        room = min(lots, max(0, t_side * net_lots[_at(offset + m_account)]))
                     if room < lots:  # clipped now, looked at again in the next round
                         minus = lots - room
-                        n_closes += report(closes[n_closes], maker, maker["id"], market, CLIPPED, minus, i)
+                        n_closes += report(closes[_at(n_closes)], maker, maker["id"], CLIPPED, minus, i)
                     elif mode != 0 and m_account == t_account and m_account != NOBODY:
                         t_minus = minus if mode == DECREMENT else t_left if mode != CANCEL_MAKER else 0
                         minus = minus if mode == DECREMENT else lots if mode != CANCEL_TAKER else 0
                         if minus > 0:
-                            n_closes += report(closes[n_closes], maker, maker["id"], market, SELF_TRADED, minus, i)
+                            n_closes += report(closes[_at(n_closes)], maker, maker["id"], SELF_TRADED, minus, i)
                         if t_minus > 0:
-                            n_closes += report(closes[n_closes], taker, taker["order"], market, SELF_TRADED, t_minus, i)
+                            n_closes += report(closes[_at(n_closes)], taker, taker["order"], SELF_TRADED, t_minus, i)
                         t_left -= t_minus
                     else:
-                        n_fills += trade(fills[n_fills], taker, maker, market, minus)
+                        n_fills += trade(fills[_at(n_fills)], taker, maker, minus)
                         t_left -= minus
                         book["last"] = facing["best"]
                         if offset >= 0 and t_account != NOBODY:
-                            net_lots[offset + t_account] += t_side * minus
+                            net_lots[_at(offset + t_account)] += t_side * minus
                         if offset >= 0 and m_account != NOBODY:
-                            net_lots[offset + m_account] -= t_side * minus
-                    level["lots"] -= minus
-                    maker["size_lots"] = lots - minus
+                            net_lots[_at(offset + m_account)] -= t_side * minus
                     if lots == minus:
-                        gone, gone_to = slot, _TO_FREE
-                if gone > 0:
+                        link = links[_at(slot)]
+                        if unlink(link, links[0], links[link["next"]], level, facing, lots):
+                            emptied, seek_queue = place, first_queue + (t_side > 0)
+                        free[_at(n_free)] = slot
+                        n_free += vacate(maker, fixed)
+                    else:
+                        level["lots"] -= minus
+                        maker["size_lots"] = lots - minus
+                if emptied >= 0:
                     continue
-                if t_left == 0 or not t_rests:
-                    if t_left > 0:
-                        n_closes += report(closes[n_closes], taker, taker["order"], market, EXPIRED, t_left, i)
-                    t_slot = int(taker["order"]) if fixed else t_slot
-                    if t_slot > 0:
-                        free[n_free] = t_slot
-                        n_free += vacate(orders[t_slot], fixed)
-                    if n_fills == settled and chain_head == 0:
-                        break
-                    task = _SETTLE
-                    continue
+            if task == _TAKE and (t_left == 0 or t_op == MARKET or t_op == IOC or t_op == FOK or t_op == STOP):
+                if t_left > 0:
+                    n_closes += report(closes[_at(n_closes)], taker, taker["order"], EXPIRED, t_left, i)
+                t_slot = int(taker["order"]) if fixed else t_slot
+                if t_slot > 0:
+                    free[_at(n_free)] = t_slot
+                    n_free += vacate(orders[_at(t_slot)], fixed)
             # --- coming to rest, or waiting as a stop ---------------------------------------------
-            if t_slot == 0:
-                if fixed:
-                    t_slot = int(taker["order"])
-                elif n_free > 0:
+            else:
+                if t_slot == 0 and n_free > 0:
                     n_free -= 1
-                    t_slot = int(free[n_free])
-                else:
-                    t_slot = int(unused)
-                    unused += 1
-            order = orders[t_slot]
-            put_down(order, taker, market, t_state, t_limit, t_left)
-            waiting = t_state == WAITING
-            tick = int(taker["stop_ticks"]) if waiting else t_limit
-            queue = queues[first_queue + kind(t_side, waiting, taker["flags"])]
-            place = tick + queue["shift"]
-            level = levels[place]
-            tail = int(level["tail"])
-            order["prev"] = tail
-            order["next"] = 0
-            orders[tail]["next"] = t_slot
-            level["tail"] = t_slot
-            level["lots"] += t_left
-            queue["count"] += 1
-            if tail == 0:
-                level["head"] = t_slot
-                for rank in range(RANKS):
-                    word = words[ranks[rank] + (place >> 6)]
-                    words[ranks[rank] + (place >> 6)] = word | bit(place)
-                    if word != 0:
-                        break
-                    place >>= 6
-                if queue["best"] == 0 or ((tick > queue["best"]) == ((t_side > 0) != waiting)):
-                    queue["best"] = tick
-            if t_mine:
-                handles[i] = t_slot | np.int64(order["generation"]) << 32
+                    t_slot = int(free[_at(n_free)])
+                elif t_slot == 0:
+                    t_slot = int(taker["order"]) if fixed else int(unused)
+                    unused += 0 if fixed else 1
+                waiting = task == _REST
+                handle = put_down(orders[_at(t_slot)], taker, t_slot, WAITING if waiting else RESTING, t_limit, t_left)
+                handles[i] = handle if t_mine else handles[i]
+                tick = int(taker["stop_ticks"]) if waiting else t_limit
+                queue = queues[_at(first_queue + kind(t_side, waiting, taker["flags"]))]
+                place = tick + queue["shift"]
+                level = levels[_at(place)]
+                tail = int(level["tail"])
+                append(links[_at(t_slot)], links[_at(tail)], level, queue, t_slot, t_left)
+                if tail == 0:
+                    level["head"] = t_slot
+                    for rank in range(RANKS):
+                        row = _at(ranks[rank] + (place >> 6))
+                        word = words[row]
+                        words[row] = word | bit(place)
+                        if word != 0:
+                            break
+                        place >>= 6
+                    if queue["best"] == 0 or ((tick > queue["best"]) == ((t_side > 0) != waiting)):
+                        queue["best"] = tick
             if n_fills == settled and chain_head == 0:
                 break
             task = _SETTLE

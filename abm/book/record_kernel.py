@@ -23,10 +23,8 @@ come back.
 ORDER = np.dtype(
     [
         ("account", np.int32),
-        ("next", np.int32),  # slot of the order behind, 0 = none
-        ("prev", np.int32),  # slot of the order before; once set off: 1 + the fill that did it, 0 = a message
         ("generation", np.int32),
-        ("market", np.int16),
+        ("market", np.int32),
         ("side", np.int8),
         ("flags", np.int8),
         ("reason", np.int8),
@@ -40,7 +38,16 @@ ORDER = np.dtype(
     ],
     align=True,
 )
-"""One order, 64 bytes."""
+"""One order, 64 bytes: a cache line."""
+
+LINK = np.dtype(
+    [
+        ("next", np.uint32),  # slot of the order behind, 0 = none
+        ("prev", np.uint32),  # slot of the order before; once set off: 1 + the fill that did it, 0 = a message
+    ],
+    align=True,
+)
+"""The neighbours of an order; apart from the orders, so that leaving a queue touches one cache line of them, not three."""
 
 LEVEL = np.dtype([("head", np.int32), ("tail", np.int32), ("lots", np.int64)], align=True)
 """One tick of one ladder."""
@@ -109,15 +116,44 @@ def pick(word: Any, down: bool) -> Any:
 
 
 @scalar
-def report(close: Any, who: Any, number: Any, market: Any, reason: Any, lots: Any, message: Any) -> int:
-    """Fill in a CLOSE for an order or a message; returns 1, the number of records."""
-    close["market"] = market
+def unlink(link: Any, ahead: Any, behind: Any, level: Any, queue: Any, lots: Any) -> Any:
+    """Take an order of so many lots out of its queue; whether its level is empty now.
+
+    Slot 0 takes what concerns nobody. Without branches: which of the cases it is cannot be foreseen.
+    """
+    before, after = link["prev"], link["next"]
+    ahead["next"] = after
+    behind["prev"] = before
+    level["head"] = after if before == 0 else level["head"]
+    level["tail"] = before if after == 0 else level["tail"]
+    level["lots"] -= lots
+    queue["count"] -= 1
+    return before | after == 0
+
+
+@scalar
+def append(link: Any, last: Any, level: Any, queue: Any, slot: Any, lots: Any) -> None:
+    """Put an order of so many lots behind the last one of its level."""
+    link["prev"] = level["tail"]
+    link["next"] = 0
+    last["next"] = slot
+    level["tail"] = slot
+    level["lots"] += lots
+    queue["count"] += 1
+
+
+@scalar
+def report(close: Any, who: Any, number: Any, reason: Any, lots: Any, message: Any) -> int:
+    """Fill in a CLOSE for an order or a message (a wrong one may have less than no lots); returns 1, the number of
+    records.
+    """
+    close["market"] = who["market"]
     close["account"] = who["account"]
     close["side"] = who["side"]
     close["flags"] = who["flags"]
     close["reason"] = reason
     close["op"] = who["op"]
-    close["size_lots"] = lots
+    close["size_lots"] = max(0, lots)
     close["order"] = number
     close["unit_reserve"] = who["unit_reserve"]
     close["message"] = message
@@ -125,9 +161,9 @@ def report(close: Any, who: Any, number: Any, market: Any, reason: Any, lots: An
 
 
 @scalar
-def trade(fill: Any, taker: Any, maker: Any, market: Any, lots: Any) -> int:
+def trade(fill: Any, taker: Any, maker: Any, lots: Any) -> int:
     """Fill in a FILL at the maker's price; returns 1, the number of records."""
-    fill["market"] = market
+    fill["market"] = taker["market"]
     fill["taker"] = taker["account"]
     fill["maker"] = maker["account"]
     fill["side"] = taker["side"]
@@ -145,11 +181,13 @@ def trade(fill: Any, taker: Any, maker: Any, market: Any, lots: Any) -> int:
 
 
 @scalar
-def put_down(order: Any, taker: Any, market: Any, state: Any, price: Any, lots: Any) -> None:
-    """Write what comes to rest or waits into its slot. A replaced order stays what it was when it entered."""
+def put_down(order: Any, taker: Any, slot: Any, state: Any, price: Any, lots: Any) -> Any:
+    """Write what comes to rest or waits into its slot; returns its handle. A replaced order stays what it was when it
+    entered.
+    """
     if taker["op"] != REPLACE:
         order["account"] = taker["account"]
-        order["market"] = market
+        order["market"] = taker["market"]
         order["side"] = taker["side"]
         order["flags"] = taker["flags"]
         order["op"] = taker["op"]
@@ -160,11 +198,13 @@ def put_down(order: Any, taker: Any, market: Any, state: Any, price: Any, lots: 
     order["price_ticks"] = price
     order["size_lots"] = lots
     order["unit_reserve"] = taker["unit_reserve"]
+    return slot | np.int64(order["generation"]) << 32
 
 
 @scalar
 def pick_up(taker: Any, order: Any) -> None:
     """Make an order from the pool the one that is executed."""
+    taker["market"] = order["market"]
     taker["account"] = order["account"]
     taker["op"] = order["op"]
     taker["side"] = order["side"]
@@ -178,8 +218,8 @@ def pick_up(taker: Any, order: Any) -> None:
 
 
 @scalar
-def pick_up_replaced(taker: Any, order: Any, message: Any) -> None:
-    """Make a REPLACE message the order that it wants to have."""
+def pick_up_replaced(taker: Any, order: Any, message: Any) -> Any:
+    """Make a REPLACE message the order that it wants to have; returns whether it may."""
     pick_up(taker, order)
     taker["op"] = REPLACE
     taker["reason"] = message["reason"]
@@ -189,15 +229,18 @@ def pick_up_replaced(taker: Any, order: Any, message: Any) -> None:
         taker["price_ticks"] = message["price_ticks"]
     if message["size_lots"] != UNCHANGED:
         taker["size_lots"] = message["size_lots"]
+    return taker["size_lots"] >= 0 and taker["price_ticks"] > 0
 
 
 @scalar
 def unacceptable(message: Any, op: Any, best: Any) -> Any:
     """Whether a new order breaks a rule by itself, or is post-only and would trade or lock at the other side's best."""
     price = message["price_ticks"]
+    if op == LIMIT:
+        return message["size_lots"] <= 0 or price <= 0
     if message["size_lots"] <= 0 or price < 0 or op < 0:
         return True
-    if price == 0 and (op == LIMIT or op == POST_ONLY or op == STOP_LIMIT):
+    if price == 0 and (op == POST_ONLY or op == STOP_LIMIT):
         return True
     if op == POST_ONLY:
         return best != 0 and message["side"] * (price - best) >= 0
@@ -235,6 +278,18 @@ def vacate(order: Any, fixed: bool) -> int:
 def kind(side: Any, waiting: bool, flags: Any) -> Any:
     """Which queue of its market an order belongs to."""
     return (1 if side < 0 else 0) + (0 if not waiting else 4 if flags & ON_MARK else 2)
+
+
+@scalar
+def kind_of(order: Any) -> Any:
+    """Which queue of its market an order of the pool is in."""
+    return kind(order["side"], order["state"] == WAITING, order["flags"])
+
+
+@scalar
+def tick_of(order: Any) -> Any:
+    """Which tick of its ladder an order of the pool is at."""
+    return order["stop_ticks"] if order["state"] == WAITING else order["price_ticks"]
 
 
 @scalar
