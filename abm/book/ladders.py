@@ -24,7 +24,7 @@ SPAN_UNIT = 1 << 18
 MAX_SPAN = 1 << 24
 """Widest price range of one market, ticks."""
 MAX_ORDERS = 1 << 26
-"""Most orders in the pool (4 GB)."""
+"""Most orders in the pool (5 GB)."""
 
 
 class BookLimitError(ValueError):

@@ -121,20 +121,20 @@ def match_batch(
     pool: Any, scratch: Any, net_lots: Any, net_offset: Any, fills: Any, closes: Any, handles: Any, first_seq: int,
     fixed: bool,
 ) -> Any:  # fmt: skip
-    """Execute a batch; returns the numbers of fills and closings. All arrays must be large enough (`Books.match`).
+    """Execute a batch; returns the numbers of fills and closings. Long and flat for the reason given above.
 
-    MESSAGE[n] `messages`, ORDER[capacity] `orders`, LEVEL `levels` of all ladders; uint64 `words`: a bit a level,
-    then a bit a word of these and so on, each rank beginning at int64[RANKS] `ranks`; QUEUE[markets * QUEUES]
-    `queues`, BOOK[markets] `books`; int32[capacity] `free`: stack of slots given back; int64[2] `pool`: its size,
-    first slot never used; MESSAGE[1] `scratch`: what is executed when it is not a message as it came; int64
-    `net_lots`: position by int64[markets] `net_offset` (-1 = not tracked) + account; FILL `fills`, CLOSE `closes`,
-    int64[n] `handles`; `fixed`: slot = id = handle, and an id is used once.
+    MESSAGE[n] `messages`; ORDER[capacity] `orders`, LINK[capacity] `links`; LEVEL `levels` of all ladders; uint64
+    `words`: a bit a level, then a bit a word of these and so on, each rank beginning at int64[RANKS] `ranks`;
+    QUEUE[markets * QUEUES] `queues`, BOOK[markets] `books`; int32[capacity] `free`: stack of slots given back; int64[2]
+    `pool`: its size, first slot never used; MESSAGE[1] `scratch`: what is executed when it is not a message as it came;
+    int64 `net_lots`: position by int64[markets] `net_offset` (-1 = not tracked) + account; FILL `fills`, CLOSE `closes`
+    and int64[n] `handles`, large enough (`Books.match`); `fixed`: slot = id = handle, and an id is used once.
     """
     n_fills = n_closes = 0
     n_free, unused = pool[0], pool[1]
-    # Between two messages these are as here: the stop or replaced order that the next pass of the loop below takes out
-    # of its queue; the level whose last order has just left; where it looks for the next level, and for whom (a queue,
-    # or -1: the dry run); first and last slot of the stops that were set off and not yet executed.
+    # Between two messages these are as here: the order that the next pass of the loop below takes out of its queue; the
+    # level that has just become empty; where the next one is looked for, and for which queue (-1: the dry run); first
+    # and last slot of the stops that were set off and not yet executed.
     gone, emptied, seek, seek_queue, chain_head, chain_tail = 0, -1, -1, -1, 0, 0
     t_clip, probe, probe_left, probe_seen, probe_fills, probe_own = 0, -1, 0, 0, 0, False
     for i in range(messages.size):

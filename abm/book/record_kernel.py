@@ -47,7 +47,7 @@ LINK = np.dtype(
     ],
     align=True,
 )
-"""The neighbours of an order; apart from the orders, so that leaving a queue touches one cache line of them, not three."""
+"""The neighbours of an order; apart from the orders, so that leaving a queue touches one cache line of orders."""
 
 LEVEL = np.dtype([("head", np.int32), ("tail", np.int32), ("lots", np.int64)], align=True)
 """One tick of one ladder."""
