@@ -101,7 +101,7 @@ def draw_treasury(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> 
     sheet.down_in += height_in
     for axes, values, scale in ((upper, ltv, 1.0), (lower, coins, 1e3)):
         set_time_axis(axes, clock, labels=False)
-        few_ticks(axes, 2)
+        few_ticks(axes, 1)
         known = np.isfinite(values)
         if not known.any():
             axes.set_yticks([])
