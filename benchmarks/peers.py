@@ -1,9 +1,9 @@
 """Agents beside a peer: `python -m benchmarks.peers` runs workload W-A here and, when it is installed, in bourse.
 
-W-A: N agents, N x T = 200,000 messages, one message an agent and step in shuffled order: 20 % market; 35 % cancel of the
-own oldest order (a limit when none is held); otherwise a limit; side even, 1-5 units, price 10,000 -/+ k ticks, k in
--2..40. The decisions are the same arrays on both sides. Here a message goes through admission, margin, matching, posting
-and the event log of a perpetual market; bourse (`StepEnvNumpy`) has a book without accounts.
+W-A: N agents, N x T = 200,000 messages, one message an agent and step in shuffled order: 20 % market; 35 % cancel of
+the own oldest order (a limit when none is held); otherwise a limit; side even, 1-5 units, price 10,000 -/+ k ticks, k
+in -2..40. The decisions are the same arrays on both sides. Here a message goes through admission, margin, matching,
+posting and the event log of a perpetual market; bourse (`StepEnvNumpy`) has a book without accounts.
 """
 
 from __future__ import annotations
