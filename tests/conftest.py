@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis profiles and a compile cache of the session's own."""
+"""What all tests share: hypothesis profiles and a compile cache of the test run's own."""
 
 from __future__ import annotations
 
