@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: setup run check full bench
 
 setup:
-	$(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev]'
+	$(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,app]'
 
 run:
 	$(BIN)/deleverage run october-2025 --accounts 20000

@@ -26,10 +26,6 @@ from abm.book.record_kernel import UNCHANGED
 from abm.state import (
     BUY,
     CANCEL,
-    CANCEL_BOTH,
-    CANCEL_MAKER,
-    CANCEL_TAKER,
-    DECREMENT,
     EXPIRED,
     FOK,
     IOC,
@@ -40,20 +36,13 @@ from abm.state import (
     POST_ONLY,
     REJECTED,
     REPLACE,
-    SELF_TRADE_NONE,
+    SELF_TRADE_MODES,
     SELF_TRADED,
     SELL,
     STOP,
     STOP_LIMIT,
 )
 
-SELF_TRADE_MODES = {
-    "none": SELF_TRADE_NONE,
-    "cancel-taker": CANCEL_TAKER,
-    "cancel-maker": CANCEL_MAKER,
-    "cancel-both": CANCEL_BOTH,
-    "decrement": DECREMENT,
-}
 SIDES = {"buy": BUY, "B": BUY, "sell": SELL, "S": SELL}
 
 

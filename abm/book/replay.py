@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.book.books import Books, state_text
-from abm.book.order_book import SELF_TRADE_MODES
 from abm.book.record_kernel import UNCHANGED
 from abm.state import (
     CANCEL,
@@ -35,6 +34,7 @@ from abm.state import (
     POST_ONLY,
     REJECTED,
     REPLACE,
+    SELF_TRADE_MODES,
     SELF_TRADED,
     STOP,
     STOP_LIMIT,
