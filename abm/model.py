@@ -81,7 +81,7 @@ class MarketModel(mesa.Model):
         self.recorder.opening(self.accounts)
         self.trade(self.decide([self.makers]))  # the books stand before anybody acts
         self.audit()
-        self.latest = step_record(self)
+        self.latest = step_record(self, self.floor.tally())
         self.datacollector = mesa.DataCollector(model_reporters=REPORTERS)
         self.datacollector.collect(self)
 
@@ -191,7 +191,7 @@ class MarketModel(mesa.Model):
         """Hand the tick's events and its record to the recorder; the tape moves on."""
         tally = self.floor.tally()
         self.tape.record(self.exchanges.last_ticks(), tally.net_taker_lots)
-        self.latest = step_record(self)
+        self.latest = step_record(self, tally)
         self.recorder.events(self.log.rows())
         self.log.clear()
         self.recorder.step(self.latest)

@@ -8,6 +8,7 @@ from abm.state import BUY, SELL
 from abm.units import MICRO, SATOSHI
 
 if TYPE_CHECKING:
+    from abm.clearing.trading import Tally
     from abm.model import MarketModel
 
 DEPTH_SHARE = 0.01
@@ -15,12 +16,12 @@ DEPTH_SHARE = 0.01
 NAN = float("nan")
 
 
-def step_record(model: MarketModel) -> dict[str, float]:
+def step_record(model: MarketModel, tally: Tally) -> dict[str, float]:
     """Values of the tick that has just ended, by column name of `abm.recorder.STEP`.
 
     Units by suffix: dollars, coins, basis points; nan where there is nothing to measure.
     """
-    return {**_prices(model), **_trading(model), **_forced(model), **_institutions(model)}
+    return {**_prices(model), **_trading(model, tally), **_forced(model), **_institutions(model)}
 
 
 def _prices(model: MarketModel) -> dict[str, float]:
@@ -48,8 +49,8 @@ def _prices(model: MarketModel) -> dict[str, float]:
     return record
 
 
-def _trading(model: MarketModel) -> dict[str, float]:
-    tally, perp, spot = model.floor.tally(), model.perp, model.spot
+def _trading(model: MarketModel, tally: Tally) -> dict[str, float]:
+    perp, spot = model.perp, model.spot
     markets = model.markets
     coins, dollars = markets.lot_coins, markets.tick_dollars[perp]
     last = float(model.exchanges.last_ticks()[perp])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from abm.figures.frame import Frame
 from abm.figures.panels import BILLION, MILLION, numbers, say, signed_percent
 from abm.figures.sheet import Key, Sheet, few_ticks
-from abm.figures.style import round_number, short_number, tint, with_commas
+from abm.figures.style import short_number, tint, with_commas
 from abm.figures.timeaxis import set_time_axis, thin
+
+LABEL_IN = 0.16
+"""Least distance on paper of two labels of an axis."""
 
 
 def bad_debt_words(frame: Frame) -> str:
@@ -101,7 +103,6 @@ def draw_treasury(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> 
     sheet.down_in += height_in
     for axes, values, scale in ((upper, ltv, 1.0), (lower, coins, 1e3)):
         set_time_axis(axes, clock, labels=False)
-        few_ticks(axes, 1)
         known = np.isfinite(values)
         if not known.any():
             axes.set_yticks([])
@@ -113,9 +114,12 @@ def draw_treasury(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> 
         air = max(0.2 * (high - low), 0.05 * abs(high), 1e-6)
         axes.set_ylim(low - air, high + air)
         numbers(axes)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 2.5, 5, 10], prune="both"))
-        if high - low <= 1e-9 * abs(high):
-            axes.set_yticks([high], [round_number(high)])
+        # the panel is low: the opening value, and the one farthest from it where both labels fit
+        first = float(y[np.isfinite(y)][0])
+        far = low if first - low > high - first else high
+        apart_in = abs(far - first) / (high - low + 2 * air) * half
+        marks = [first, far] if apart_in > LABEL_IN else [first]
+        axes.set_yticks(marks, [short_number(mark) for mark in marks])
         if len(frame.covenants):
             at = np.interp(frame.covenants, frame.x[known], values[known] / scale)
             axes.plot(
