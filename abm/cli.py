@@ -199,36 +199,30 @@ def _finish(failed: list[Any]) -> None:
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="file of experiments/, e.g. october-switches")],
+    name: Annotated[str | None, typer.Argument(help="file of experiments/, e.g. october-switches")] = None,
+    every: Annotated[bool, typer.Option("--all", help="run them all, except those that say they are slow")] = False,
     settings: SetOption = [],  # noqa: B006
     quick: Annotated[bool, typer.Option("--quick", help="small and fast")] = False,
     full: Annotated[bool, typer.Option("--full", help="as large as published")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder for NAME.json and NAME.png")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write the results here")] = None,
-    picture: Annotated[Path | None, typer.Option(help="PNG or PDF to draw; default: beside --json, if given")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG or PDF to draw; default: beside the results")] = None,
 ) -> None:
-    """Run one of the experiments."""
-    from abm.experiment import failed_rows, load_experiment
+    """Run one of the experiments, or all."""
+    from abm import cli_experiment
 
     if quick and full:
         raise typer.BadParameter("--quick and --full exclude each other")
-    found = load_experiment(name, settings, "quick" if quick else "full" if full else "")
-    if json_file is not None and not json_file.parent.is_dir():
-        raise typer.BadParameter(f"--json {json_file}: the folder {json_file.parent} does not exist")
-    console.out.print(f"{found.name}: {found.title}")
-    console.warn_compile()
-    result = found.run(lambda words: console.out.print(words))
-    console.out.print(found.text(result))
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        console.wrote(json_file)
+    if every == (name is not None):
+        raise typer.BadParameter("give the name of an experiment (see `deleverage list`), or --all")
+    size = "quick" if quick else "full" if full else ""
+    if every:
+        if settings or json_file or picture:
+            raise typer.BadParameter("--set, --json and --picture are for a single experiment")
+        failed = cli_experiment.run_all(size, out or cli_experiment.FOLDER)
     else:
-        console.try_next(f"deleverage experiment {name} --json {name}.json")
-    if picture is None and json_file is not None:
-        picture = json_file.with_suffix(".png")
-    if picture is not None and found.draws:
-        console.wrote(found.draw(result, picture))
-    if failed := failed_rows(result):
-        console.complain(f"{failed} runs failed")
+        failed = cli_experiment.run_one(str(name), settings, size, out, json_file, picture)
+    if failed:
         raise typer.Exit(console.SOME_FAILED)
 
 
@@ -286,7 +280,7 @@ def list_all() -> None:
     for title, rows in groups.items():
         console.out.print(f"{title}:")
         for name, words in rows:
-            console.out.print(f"  {name:<18} {words}".rstrip(), markup=False)
+            console.out.print(f"  {name:<24} {words}".rstrip(), markup=False)
     console.try_next("deleverage run tiny")
 
 

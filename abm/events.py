@@ -17,6 +17,10 @@ deleveraging), `amount` holds the exact signed value.
 | NEWS | | | change of fair value in millionths |
 | ROUND_CAP | | size = accounts still waiting | |
 | COVENANT | the treasury | SELL, price = spot, size = lots to sell | loan to value in millionths |
+| MARGIN_CALL | the account | | time to answer, ms |
+| SETTLEMENT | | price = settlement price | 0; every position of the market closes at it |
+| HALT | | price = last | length, ms |
+| REOPEN | | price of the auction (last price without one) | |
 | PLACE, REMOVE | the owner | side, price, size | only at level `orders`; `reason` of REMOVE as in `state.CLOSE` |
 """
 
@@ -63,7 +67,11 @@ EVENT = np.dtype(
     COVENANT,
     PLACE,
     REMOVE,
-) = range(13)
+    MARGIN_CALL,
+    SETTLEMENT,
+    HALT,
+    REOPEN,
+) = range(17)
 KIND_NAMES = (
     "fill",
     "liquidation",
@@ -78,6 +86,10 @@ KIND_NAMES = (
     "covenant",
     "place",
     "remove",
+    "margin call",
+    "settlement",
+    "halt",
+    "reopen",
 )
 
 (
@@ -97,7 +109,9 @@ KIND_NAMES = (
     BY_COVERING,
     BY_ENTRY,
     DEPOSIT,
-) = range(16)
+    BY_LOSS_SHARING,
+    BY_SEIZURE,
+) = range(18)
 """Why something was done: the `reason` of fills, transfers and forced actions."""
 REASON_NAMES = (
     "ordinary",
@@ -116,6 +130,8 @@ REASON_NAMES = (
     "covering",
     "entry",
     "deposit",
+    "loss sharing",
+    "seizure of collateral",
 )
 
 LEVELS = ("summary", "fills", "orders")

@@ -2,7 +2,10 @@
 
 Such a file has a first docstring line (its title), a frozen `Options(Parameters)`, optionally `QUICK` and `FULL` (dicts
 of options for the two sizes) and `run(options, say)`, which gives an object or a list of rows and reports progress by
-`say("words")`. A row with a text under "error" counts as a failed run. `text(results)`, if there, words the results.
+`say("words")`. A row with a text under "error" counts as a failed run. `text(results)`, if there, words the results;
+`draw(results, path)`, if there, makes the picture. Comparisons with published or exact values stand in a list
+"checks" of the results (of each row, if they are rows), each with a truth value "inside". A file that says
+`SLOW = True` is left out when all are run.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,6 +87,17 @@ def experiments() -> dict[str, str]:
     return found
 
 
+def slow_experiments() -> set[str]:
+    """Names of the experiments that say `SLOW = True` at their top level; nothing is imported."""
+    slow = set()
+    for name in experiments():
+        tree = ast.parse((folder() / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+        for line in tree.body:
+            if isinstance(line, ast.Assign) and ast.unparse(line) == "SLOW = True":
+                slow.add(name)
+    return slow
+
+
 def load_experiment(name: str, settings: Sequence[str] = (), size: str = "") -> Experiment:
     """Import an experiment and fill in its options.
 
@@ -118,3 +133,18 @@ def failed_rows(result: dict[str, Any]) -> int:
     """Number of result rows that report an error."""
     rows = result["results"] if isinstance(result["results"], list) else [result["results"]]
     return sum(1 for row in rows if isinstance(row, dict) and row.get("error"))
+
+
+def count_checks(result: dict[str, Any]) -> tuple[int, int]:
+    """Comparisons inside their tolerance, and all of them."""
+    rows = result["results"] if isinstance(result["results"], list) else [result["results"]]
+    checks = [check for row in rows if isinstance(row, dict) for check in row.get("checks") or []]
+    return sum(bool(check["inside"]) for check in checks), len(checks)
+
+
+def write_json(result: dict[str, Any], path: Path) -> Path:
+    """Write what `Experiment.run` gave; missing folders are made. Raises ValueError where a number is not finite."""
+    words = json.dumps(result, indent=1, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(words, encoding="utf-8")
+    return path

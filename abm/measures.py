@@ -2,7 +2,8 @@
 
 Definitions follow the real figures: the fall is from the last price before the first news to the lowest trade; depth is
 that of the bids within 1 % in snapshots of 30 s; the reported liquidations are at most one order a second, as the
-venue's feed has them.
+venue's feed has them (`abm.reported`). In a world of several venues the measures are those of the lead venue, and
+`venues` has each venue's own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.events import BY_LIQUIDATION, DELEVERAGE, FILL_EVENT, LIQUIDATION, REASON_NAMES, ROUND_CAP
+from abm.reported import reported_liquidations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,7 @@ WINDOW = (DAY.replace(hour=21, minute=12), DAY.replace(hour=21, minute=21))
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """All measures of a run as one flat dict; nan where a run is too short or keeps no events.
+    """All measures of a run as one dict, flat but for `venues`; nan where a run is too short or keeps no events.
 
     Percentages are in %, money in $, times in minutes or seconds as the names say.
     """
@@ -48,10 +50,35 @@ def summary(run: Run) -> dict[str, Any]:
     result |= moments(steps, seconds, run.info["start"], result)
     result |= flow(steps)
     result |= forced(steps, seconds)
-    result |= from_events(run.forced_events, steps, run.info)
+    several = len(run.info.get("venues", ())) > 1
+    result |= from_events(run.forced_events, steps, run.info, run.info["venues"][0] if several else None)
     result["messages"] = int(steps["messages"].sum())
     result["fills"] = int(steps["fills"].sum())
-    return result
+    return result | ({"venues": by_venue(run)} if several else {})
+
+
+VENUE_KEYS = (
+    *("start_usd", "low_usd", "fall_percent", "minutes_to_low"),
+    *("depth_normal_usd", "depth_min_usd", "volume_btc"),
+)
+"""Measures of path, depth and flow that each venue has too, beside everything about forced trading."""
+
+
+def by_venue(run: Run) -> dict[str, dict[str, Any]]:
+    """Each venue's own measures by name, with its share of all venues' liquidations, true and as reported."""
+    found = {}
+    for name in run.info["venues"]:
+        steps = run.venues[run.venues["venue"] == name].reset_index(drop=True)
+        seconds = _seconds(steps, run.info["start"])
+        first_news = _first_news_s(steps, seconds)
+        every = price_path(steps, seconds, first_news) | liquidity(steps, seconds, first_news) | flow(steps)
+        measures = {key: every[key] for key in VENUE_KEYS} | forced(steps, seconds)
+        found[name] = measures | from_events(run.forced_events, steps, run.info, name)
+    for share, key in (("share", "liquidated_usd"), ("reported_share", "reported_liquidated_usd")):
+        total = sum(measures[key] for measures in found.values())
+        for measures in found.values():
+            measures[f"{share}_percent"] = 100 * measures[key] / total if total > 0 else math.nan
+    return found
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -187,28 +214,37 @@ def forced(steps: pd.DataFrame, seconds: Floats) -> dict[str, Any]:
     }
 
 
-def from_events(events: pd.DataFrame, steps: pd.DataFrame, info: Mapping[str, Any]) -> dict[str, Any]:
-    """Measures that need single events; nan when none were kept."""
+def from_events(
+    events: pd.DataFrame, steps: pd.DataFrame, info: Mapping[str, Any], venue: str | None = None
+) -> dict[str, Any]:
+    """Measures that need single events, those of one `venue` (whose `steps` these are) or all; nan without events."""
     names = (
         "liquidated_accounts",
         "largest_liquidation_usd",
         "reported_liquidated_usd",
+        "both_sides_liquidated_usd",
         "branching_ratio",
         "adl_fills",
     )
     if events.empty:
         return dict.fromkeys((*names, "round_caps"), math.nan)
+    mine = np.array([venue in (None, market["venue"]) for market in info["markets"]])[events["market"].to_numpy()]
+    caused = branching(events, mine)
+    caps = int((events["kind"].to_numpy() == ROUND_CAP).sum())
+    events = events[mine]
     kind = events["kind"].to_numpy()
     started = events[kind == LIQUIDATION]
     dollars = dollars_per_lot(info, steps)
+    seen = reported_liquidations(events, info)
     size = started["size_lots"].to_numpy() * dollars(started["market"].to_numpy(), started["tick"].to_numpy())
     return {
         "liquidated_accounts": int(started["account"].nunique()),
         "largest_liquidation_usd": float(size.max()) if size.size else 0.0,
-        "reported_liquidated_usd": reported_liquidations_usd(events, info),
-        **branching(events),
+        "reported_liquidated_usd": seen["reported_usd"],
+        "both_sides_liquidated_usd": seen["both_sides_usd"],
+        **caused,
         "adl_fills": int((kind == DELEVERAGE).sum()),
-        "round_caps": int((kind == ROUND_CAP).sum()),
+        "round_caps": caps,
     }
 
 
@@ -227,28 +263,14 @@ def dollars_per_lot(info: Mapping[str, Any], steps: pd.DataFrame) -> Any:
     return value
 
 
-def reported_liquidations_usd(events: pd.DataFrame, info: Mapping[str, Any]) -> float:
-    """Forced orders as the public feed shows them: per market and second only the largest order, at its prices."""
-    rows = events[(events["kind"].to_numpy() == FILL_EVENT) & (events["reason"].to_numpy() == BY_LIQUIDATION)]
-    if rows.empty:
-        return 0.0
-    unit = np.array([market["tick_dollars"] * market["lot_coins"] for market in info["markets"]])
-    table = rows[["market", "account", "side"]].assign(
-        usd=rows["price_ticks"].to_numpy() * rows["size_lots"].to_numpy() * unit[rows["market"].to_numpy()],
-        second=rows["time"].dt.ceil("s"),
-    )
-    orders = table.groupby(["market", "second", "account", "side"], observed=True)["usd"].sum()
-    return float(orders.groupby(level=["market", "second"]).max().sum())
-
-
-def branching(events: pd.DataFrame) -> dict[str, Any]:
+def branching(events: pd.DataFrame, mine: NDArray[np.bool_]) -> dict[str, Any]:
     """Who caused the liquidations: their `cause` is the fill that moved the mark past the threshold.
 
     The branching ratio is the number of liquidations that a forced fill caused, per liquidation: the mean number of
-    children.
+    children. Counted are the liquidations among `mine` (n,), whatever venue the fill was at.
     """
     kind, seq = events["kind"].to_numpy(), events["seq"].to_numpy()
-    started = kind == LIQUIDATION
+    started = (kind == LIQUIDATION) & mine
     total = int(started.sum())
     if not total:
         return {"branching_ratio": math.nan, "liquidation_causes": {}}

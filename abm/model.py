@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
@@ -12,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.clearing.audit import AuditError, audit_money, audit_structure
-from abm.events import BY_COVENANT, COVENANT, NEWS, ROUND_CAP
-from abm.opening import Opening
+from abm.events import BY_ARBITRAGE, BY_COVENANT, COVENANT, NEWS, ROUND_CAP
+from abm.opening import Opening, Place
 from abm.recorder import Recorder
 from abm.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
 from abm.state import BUY, SELL
-from abm.steps import step_record
+from abm.steps import Traffic, step_record
 from abm.tape import Tape
 from abm.traders.base import Batch, Participant, View
 from abm.venues.exchange import OUTSIDE_ROW
@@ -28,7 +30,7 @@ STRUCTURE_AUDIT_TICKS = 60
 
 
 class MarketModel(mesa.Model):
-    """Leveraged traders, makers, arbitrageurs, value buyers and a treasury meet in the order books of a venue.
+    """Leveraged traders, makers, arbitrageurs, value buyers and a treasury meet in the books of one venue or several.
 
     Args:
         scenario: a `Scenario`, the name of a packaged one or a file; None = `tiny`.
@@ -39,10 +41,12 @@ class MarketModel(mesa.Model):
         kwargs: scenario values by dotted path with `__` for dots, e.g. `accounts=500`, `makers__count=10`.
 
     The resolved scenario is `model.setup` (Mesa keeps an attribute `scenario` for itself). Randomness comes from keyed
-    streams (`abm.rng`), never from `model.random`.
+    streams (`abm.rng`), never from `model.random`. `places` are the venues, the lead venue first; `perp`, `spot`,
+    `makers` and `retail` are those of the lead venue.
     """
 
     view: View
+    """What everybody sees, as of the lead venue; `views` has one for each venue."""
 
     def __init__(
         self,
@@ -63,10 +67,17 @@ class MarketModel(mesa.Model):
         opening = Opening(self, self.recorder.level)
         self.markets, self.accounts, self.books = opening.markets, opening.accounts, opening.books
         self.log, self.floor, self.exchanges = opening.log, opening.floor, opening.exchanges
-        self.people, self.machines, self.treasuries = opening.people, opening.machines, opening.treasuries
-        self.makers, self.retail = opening.makers, opening.retail
-        self.perp, self.spot = opening.perp, opening.spot
+        self.people, self.machines, self.bridges = opening.people, opening.machines, opening.bridges
+        self.places = opening.places
+        lead = self.places[0]
+        self.makers, self.retail, self.treasuries = lead.makers, lead.retail, lead.treasuries
+        self.perp, self.spot = lead.perp, lead.spot
+        self.traffic = Traffic(self.markets.venue)
         self.batch = Batch()
+        self._dark: set[int] = set()
+        self._late: dict[int, int] = {}
+        slowest = [item.delay_ticks for item in self.setup.incidents if item.kind == "latency"]
+        self._past: deque[View] = deque(maxlen=max(slowest, default=0) + 1)
         self._asked: list[tuple[Participant, int, int]] = []
         self.tape = Tape(opening.start_ticks, self.setup.tick_s)
         news = [NewsStep(self.setup.news_seconds(n), n.over_s, n.change_percent / 100.0) for n in self.setup.news]
@@ -79,9 +90,9 @@ class MarketModel(mesa.Model):
             self.markets, opening.assets, [e.name for e in self.exchanges], self.setup.start, self.setup.tick_s
         )
         self.recorder.opening(self.accounts)
-        self.trade(self.decide([self.makers]))  # the books stand before anybody acts
+        self.trade(self.decide([place.makers for place in self.places]))  # the books stand before anybody acts
         self.audit()
-        self.latest = step_record(self, self.floor.tally())
+        self.latest = step_record(self, lead, self.floor.tally())
         self.datacollector = mesa.DataCollector(model_reporters=REPORTERS)
         self.datacollector.collect(self)
 
@@ -116,7 +127,31 @@ class MarketModel(mesa.Model):
         self.round = 0
         self.log.tick, self.log.round = self.tick, 0
         self.floor.reset_tally()
+        self.traffic.clear()
         self.exchanges.begin_tick()
+        if self.setup.incidents:
+            self._begin_incidents()
+
+    def _begin_incidents(self) -> None:
+        """Outages and latency of this tick: an outage lets all markets of its venue stand still."""
+        now_s, tick_s, desk = (self.tick - 1) * self.setup.tick_s, self.setup.tick_s, self.exchanges.desks[0]
+        self._late.clear()
+        for item in self.setup.incidents:
+            at_s = self.setup.news_seconds(item)
+            if not at_s <= now_s < at_s + item.over_s:
+                continue
+            venue = next(place.number for place in self.places if place.name == item.venue)
+            if item.kind == "latency":
+                self._late[venue] = max(item.delay_ticks, self._late.get(venue, 0))
+                continue
+            # open again at the beginning of the first tick after the outage
+            until_ms = desk.start_ms + round((at_s + item.over_s + tick_s) * 1000)
+            for market in np.flatnonzero(self.markets.venue == venue).tolist():
+                self.exchanges.halts.halt(market, until_ms, desk.now_ms(self.tick, tick_s), dark=True)
+        self._dark = set(self.markets.venue[self.exchanges.halts.dark].tolist())
+        if self.bridges is not None:
+            away = self._dark | set(self._late)
+            self.bridges.reachable[:] = [place.number not in away for place in self.places]
 
     def advance_world(self) -> None:
         """Move the fair value; news is an event that others can be caused by."""
@@ -140,8 +175,10 @@ class MarketModel(mesa.Model):
         self.batch.clear()
         self._asked.clear()
         for participant in participants:
+            if participant.venue in self._dark:
+                continue  # nothing they send would arrive
             start = self.batch.count
-            participant.decide(self.view, self.batch)
+            participant.decide(self.views[participant.venue], self.batch)
             end = self.batch.count
             if end > start:
                 self.batch.messages()["latency"][start:end] = participant.latency
@@ -153,19 +190,22 @@ class MarketModel(mesa.Model):
 
         `forced` are the engines' messages, MESSAGE (n,); they go first.
         """
-        messages = batch.messages()
+        messages = self.exchanges.passing(batch.messages())
         ahead = 0 if forced is None else forced.size
         if forced is not None and ahead:
             messages = np.concatenate([forced, messages])
         moment = self.tick * 1024 + self.round
         handles = self.floor.trade(messages, self.exchanges.mark_ticks, moment)
+        self.traffic.count(messages, self.floor.fills)
         for participant, start, end in self._asked:
             participant.after_trade(handles[ahead + start : ahead + end], start)
         self.exchanges.rebucket()
 
     def review_institutions(self) -> None:
-        """Slow clocks: covenants of treasury companies. What they decide is traded with the next tick's people."""
+        """Slow clocks: covenants of treasury companies, money between venues. Orders go out with the next tick."""
         self._look()
+        for posting in self.bridges.review(self.view) if self.bridges is not None else ():
+            self.floor.transfer(posting.payer, posting.receiver, posting.asset, posting.amount, BY_ARBITRAGE)
         for treasury in self.treasuries:
             for breach in treasury.review(self.view):
                 self.log.add(COVENANT, side=SELL, market=self.spot, **breach)
@@ -191,7 +231,9 @@ class MarketModel(mesa.Model):
         """Hand the tick's events and its record to the recorder; the tape moves on."""
         tally = self.floor.tally()
         self.tape.record(self.exchanges.last_ticks(), tally.net_taker_lots)
-        self.latest = step_record(self, tally)
+        self.latest = step_record(self, self.places[0], tally)
+        if len(self.places) > 1:
+            self.recorder.venue_steps([step_record(self, place, tally) for place in self.places])
         self.recorder.events(self.log.rows())
         self.log.clear()
         self.recorder.step(self.latest)
@@ -225,6 +267,23 @@ class MarketModel(mesa.Model):
             flow_lots=self.tape.flow_lots,
             fund_distress=exchanges.distress(),
         )
+        self.views = [self.view, *(self._view_of(place) for place in self.places[1:])]
+        if self._past.maxlen and self._past.maxlen > 1:
+            self._look_back()
+
+    def _view_of(self, place: Place) -> View:
+        """The same prices for those who trade at another venue, who have their own luck and their own fund."""
+        return replace(self.view, seed=place.setup.seed, fund_distress=self.exchanges.distress(place.number))
+
+    def _look_back(self) -> None:
+        """Messages to a slow venue arrive late: what arrives now was decided on what was seen so many ticks ago."""
+        if not self._past or self._past[-1].tick != self.tick:
+            kept = {name: getattr(self.view, name).copy() for name in ("mark_ticks", "index_ticks")}
+            self._past.append(replace(self.view, **kept))
+        for venue, ticks in self._late.items():
+            now, then = self.views[venue], self._past[max(len(self._past) - 1 - ticks, 0)]
+            clock = {name: getattr(now, name) for name in ("seed", "tick", "round", "seconds", "fund_distress")}
+            self.views[venue] = replace(then, **clock)
 
 
 _ALIVE: WeakSet[MarketModel] = WeakSet()

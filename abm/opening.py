@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,27 +10,20 @@ import numpy as np
 from abm.book.books import Books
 from abm.clearing.trading import TradingFloor
 from abm.events import EventLog
+from abm.scenario_venues import VenueSetup
 from abm.state import FEES, FUND, FUNDING_REMAINDER, I64, OUTSIDE, PERPETUAL, ROUNDING, SPOT, Accounts
 from abm.traders.arbitrageurs import Arbitrageurs
 from abm.traders.base import Participant, World
+from abm.traders.bridges import Bridges
 from abm.traders.hedgers import Hedgers
 from abm.traders.makers import Makers
 from abm.traders.noise import Noise
 from abm.traders.retail import RetailCohort
 from abm.traders.retail_trader import individually
 from abm.traders.treasury import Treasury
-from abm.traders.value_buyers import ValueBuyers
+from abm.traders.value_buyers import ValueBuyers, ValueSellers
 from abm.units import MICRO
-from abm.venues.exchange import (
-    FEES_ROW,
-    FUND_ROW,
-    OUTSIDE_ROW,
-    REMAINDER_ROW,
-    ROUNDING_ROW,
-    VENUE_ROWS,
-    Exchange,
-    Exchanges,
-)
+from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Exchange, Exchanges
 from abm.venues.preset import asset_names, build_markets
 
 if TYPE_CHECKING:
@@ -37,84 +31,149 @@ if TYPE_CHECKING:
 
 LEVELS = 1 << 20
 """Ticks that a book covers at first, three quarters of them below the opening price; it grows when needed."""
+DAY_S = 86_400
+
+
+@dataclass(slots=True)
+class Place:
+    """One venue of the world: number, markets, first account row, and who trades there."""
+
+    number: int
+    setup: VenueSetup
+    perp: int
+    spot: int
+    first_row: int = 0
+    makers: Makers = field(init=False)
+    retail: RetailCohort = field(init=False)
+    hedgers: Hedgers = field(init=False)
+    treasuries: list[Treasury] = field(init=False)
+    in_row_order: list[Participant] = field(init=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the venue."""
+        return self.setup.preset.name
 
 
 class Opening:
-    """Everything a `MarketModel` starts with. Row layout: each venue's own rows, then the participants, retail last.
+    """Everything a `MarketModel` starts with.
 
-    `level` is what the event log keeps (`abm.events.LEVELS`). `start_ticks` int64 (M,): opening price of each market.
+    Row layout: venue by venue, in each the venue's own rows, then its participants, retail after the others, and last
+    those who trade between venues. `level` is what the event log keeps (`abm.events.LEVELS`). `start_ticks` int64
+    (M,): opening price of each market. `places` are the venues, the lead venue first.
     """
 
     def __init__(self, model: MarketModel, level: str) -> None:
         self.model, self.scenario = model, model.setup
-        presets = [self.scenario.venue]
+        setups = self.scenario.venue_setups()
+        presets = [setup.preset for setup in setups]
         self.markets = build_markets(presets)
         self.assets = asset_names(presets)
-        self.perp = int(np.flatnonzero(self.markets.kind == PERPETUAL)[0])
-        self.spot = int(np.flatnonzero(self.markets.kind == SPOT)[0])
-        self.usdt, self.btc = int(self.markets.settle[self.perp]), int(self.markets.base[self.spot])
+        self.places = [
+            Place(number, setup, self._first(number, PERPETUAL), self._first(number, SPOT))
+            for number, setup in enumerate(setups)
+        ]
         self.start_ticks = np.rint(self.scenario.world.start_price_usd / self.markets.tick_dollars).astype(np.int64)
         self.log = EventLog(level)
-        self._participants(model)
+        self.people: list[Participant] = []
+        self.machines: list[Participant | Exchange] = []
+        for place in self.places:
+            self._participants(model, place)
+        linked = len(self.places) > 1 and self.scenario.bridges.capital_coins > 0
+        self.bridges = Bridges(model, self.scenario.bridges) if linked else None
         self._rows()
         self.books = self._books()
         self.floor = TradingFloor(self.markets, self.accounts, self.books, self.log, self.scenario.seed)
         self._bind()
         self.floor.net_lots[:] = self.accounts.position.reshape(-1)
-        start = self.scenario.start
-        start_s = start.hour * 3600 + start.minute * 60 + start.second
-        last_funding_bp = self.scenario.state.last_funding_bp
-        exchange = Exchange(model, 0, presets[0], self.floor, 0, self.start_ticks, last_funding_bp, start_s)
-        self.exchanges = Exchanges([exchange], self.floor, self.assets, self.start_ticks)
-        self.machines.append(exchange)
+        self.exchanges = Exchanges(
+            [self._exchange(model, place) for place in self.places], self.floor, self.assets, self.start_ticks
+        )
+        self.machines += [self.bridges] if self.bridges is not None else []
+        self.machines += list(self.exchanges)
 
-    def _participants(self, model: MarketModel) -> None:
-        s = self.scenario
-        retail = s.retail.model_copy(update={"accounts": s.accounts})
-        self.retail = RetailCohort(model, retail)
-        self.makers = Makers(model, s.makers)
-        self.hedgers = Hedgers(model, s.hedgers)
+    def _first(self, venue: int, kind: int) -> int:
+        return int(np.flatnonzero((self.markets.venue == venue) & (self.markets.kind == kind))[0])
+
+    def _participants(self, model: MarketModel, place: Place) -> None:
+        s = place.setup
+        place.retail, place.makers = RetailCohort(model, s.retail), Makers(model, s.makers)
+        place.hedgers = Hedgers(model, s.hedgers)
         noise, value = Noise(model, s.noise), ValueBuyers(model, s.value_buyers)
+        sellers = [ValueSellers(model, s.value_sellers)] if s.value_sellers.coins > 0 else []
         arbitrage = Arbitrageurs(model, s.arbitrageurs)
-        self.treasuries = [Treasury(model, p) for p in s.treasuries]
-        self.people: list[Participant] = [self.retail, noise, value, self.hedgers, *self.treasuries]
-        self.machines: list[Participant | Exchange] = [self.makers, arbitrage]
-        self.in_row_order: list[Participant] = [
-            self.makers, arbitrage, self.hedgers, noise, value, *self.treasuries, self.retail
+        place.treasuries = [Treasury(model, p) for p in s.treasuries]
+        self.people += [place.retail, noise, value, *sellers, place.hedgers, *place.treasuries]
+        self.machines += [place.makers, arbitrage]
+        place.in_row_order = [
+            place.makers, arbitrage, place.hedgers, noise, value, *sellers, *place.treasuries, place.retail
         ]  # fmt: skip
+        for participant in place.in_row_order:
+            participant.venue = place.number
 
     def _rows(self) -> None:
-        first = len(VENUE_ROWS)
-        for participant in self.in_row_order:
-            n = participant.rows_needed()
-            participant.rows = np.arange(first, first + n, dtype=np.int64)
-            first += n
+        """Who has which account rows; rows of a venue stand together."""
+        at = 0
+        self._bridge_rows: list[I64] = []
+        for place in self.places:
+            place.first_row = at
+            at += len(VENUE_ROWS)
+            for participant in place.in_row_order:
+                n = participant.rows_needed()
+                participant.rows = np.arange(at, at + n, dtype=np.int64)
+                at += n
+            n = self.bridges.rows_needed() if self.bridges is not None else 0
+            self._bridge_rows.append(np.arange(at, at + n, dtype=np.int64))
+            at += n
         slots = int(self.markets.slot.max()) + 1
-        self.accounts = Accounts.empty(first, len(self.assets), slots, self.markets.count)
-        rows = [OUTSIDE_ROW, FEES_ROW, REMAINDER_ROW, ROUNDING_ROW, FUND_ROW]
-        self.accounts.kind[rows] = OUTSIDE, FEES, FUNDING_REMAINDER, ROUNDING, FUND
+        self.accounts = Accounts.empty(at, len(self.assets), slots, self.markets.count)
+        for place in self.places:
+            self.accounts.venue[place.first_row :] = place.number
+            venue_rows = slice(place.first_row, place.first_row + len(VENUE_ROWS))
+            self.accounts.kind[venue_rows] = OUTSIDE, FEES, FUNDING_REMAINDER, ROUNDING, FUND
 
     def _books(self) -> Books:
         base = [max(int(ticks) - (3 * LEVELS) // 4, 1) for ticks in self.start_ticks]
-        count = self.markets.count
-        modes = [self.scenario.venue.self_trade_mode] * count
-        return Books(count, base, [LEVELS] * count, modes, capacity=1 << 16)
+        modes = [self.places[venue].setup.preset.self_trade_mode for venue in self.markets.venue.tolist()]
+        return Books(self.markets.count, base, [LEVELS] * self.markets.count, modes, capacity=1 << 16)
+
+    def _exchange(self, model: MarketModel, place: Place) -> Exchange:
+        seconds = int(self.scenario.start.timestamp())
+        preset, funding = place.setup.preset, place.setup.last_funding_bp
+        return Exchange(
+            model, place.number, preset, self.floor, place.first_row, self.start_ticks, funding, seconds % DAY_S,
+            seconds // DAY_S * DAY_S * 1000,
+        )  # fmt: skip
 
     def _bind(self) -> None:
-        """Deposits and opening positions; the hedgers hold what makes the positions sum to zero; money from outside."""
-        start = self.scenario.start
-        world = World(
-            self.scenario.seed, self.markets, self.accounts, self.books, self.perp, self.spot, self.usdt, self.btc,
-            self.start_ticks, float(start.hour * 3600 + start.minute * 60 + start.second),
-        )  # fmt: skip
-        for participant in self.in_row_order:
-            participant.bind(world)
-        slot = int(self.markets.slot[self.perp])
+        """Opening state of every venue; then what comes from outside is booked there."""
+        worlds = [self._bind_place(place) for place in self.places]
+        outside = [place.first_row + OUTSIDE_ROW for place in self.places]
+        if self.bridges is not None:
+            self.bridges.bind_all(worlds, self._bridge_rows, outside)
         a = self.accounts
-        self.hedgers.balance(world, -int(a.position[slot].sum()))
-        fund: I64 = np.array([FUND_ROW])
-        world.deposit(fund, self.usdt, np.array([self.scenario.venue.backstop.size_usd * MICRO]))
-        a.cash[:, OUTSIDE_ROW] = -a.cash.sum(axis=1)
-        a.cash[self.usdt, OUTSIDE_ROW] -= int((a.margin - a.entry_cost).sum())
-        if self.scenario.individual:
-            individually(self.retail)
+        for place, world in zip(self.places, worlds, strict=True):
+            own = a.venue == place.number
+            row = place.first_row + OUTSIDE_ROW
+            a.cash[:, row] = -a.cash[:, own].sum(axis=1)
+            a.cash[world.usdt, row] -= int((a.margin[:, own] - a.entry_cost[:, own]).sum())
+            if self.scenario.individual:
+                individually(place.retail)
+
+    def _bind_place(self, place: Place) -> World:
+        """Deposits and opening positions; the hedgers hold what makes the positions sum to zero."""
+        start, markets, setup = self.scenario.start, self.markets, place.setup
+        usdt, btc = int(markets.settle[place.perp]), int(markets.base[place.spot])
+        world = World(
+            setup.seed, markets, self.accounts, self.books, place.perp, place.spot, usdt, btc, self.start_ticks,
+            float(start.hour * 3600 + start.minute * 60 + start.second),
+        )  # fmt: skip
+        for participant in place.in_row_order:
+            participant.bind(world)
+        own = self.accounts.venue == place.number
+        place.hedgers.balance(world, -int(self.accounts.position[int(markets.slot[place.perp]), own].sum()))
+        fund: I64 = np.array([place.first_row + FUND_ROW])
+        world.deposit(fund, usdt, np.array([setup.preset.backstop.size_usd * MICRO]))
+        here = markets.venue == place.number
+        self.floor.seeds[here], self.floor.first_row[here] = setup.seed, place.first_row
+        return world

@@ -41,7 +41,7 @@ STEP = np.dtype(
         ("news_fair_change", np.float64),
     ]
 )
-"""One row a tick. `steps.parquet` has these columns and `time`, the end of the tick."""
+"""One row a tick. `steps.parquet` has these columns, of the lead venue, and `time`, the end of the tick."""
 
 
 def markets_table(markets: Markets, assets: Sequence[str], venues: Sequence[str]) -> list[dict[str, Any]]:
@@ -55,6 +55,7 @@ def markets_table(markets: Markets, assets: Sequence[str], venues: Sequence[str]
             "settle": assets[int(markets.settle[m])],
             "base": assets[int(markets.base[m])],
             "tick_value": int(markets.tick_value[m]),
+            "inverse": int(markets.inverse[m]),
             "lot_units": int(markets.lot_units[m]),
             "tick_dollars": float(markets.tick_dollars[m]),
             "lot_coins": float(markets.lot_coins[m]),
@@ -79,6 +80,7 @@ class Recorder:
         self.facts: dict[str, Any] = {}
         self._steps = np.zeros(1024, STEP)
         self._count = 0
+        self._venue_steps: list[NDArray[np.void]] = []
         self._kept: list[NDArray[np.void]] = []
         self._blank = np.zeros((), STEP)
         for name in STEP.names or ():
@@ -121,6 +123,20 @@ class Recorder:
             self._steps[self._count] = row
         self._count += 1
 
+    def venue_steps(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """One tick of a world of several venues: a mapping as for `step` for each, in the order of their numbers."""
+        records = np.zeros(len(rows), STEP)
+        records[:] = self._blank
+        for record, row in zip(records, rows, strict=True):
+            for name, value in row.items():
+                record[name] = value
+        self._venue_steps.append(records)
+
+    @property
+    def venues_array(self) -> NDArray[np.void]:
+        """Ticks of several venues so far: (ticks * venues,) of dtype `STEP`, venue by venue within each tick."""
+        return np.concatenate(self._venue_steps) if self._venue_steps else np.zeros(0, STEP)
+
     @property
     def steps_array(self) -> NDArray[np.void]:
         """Ticks so far: (ticks,) of dtype `STEP`, a view."""
@@ -141,6 +157,8 @@ class Recorder:
         run = Run(Path(), {**self.facts, "ticks": self._count})
         run.__dict__["steps"] = _with_time(self.steps_array, self.start_ms, self.tick_ms)
         run.__dict__["events"] = _with_time(self.events_array, self.start_ms, self.tick_ms)
+        table = venue_table(self.venues_array, self.facts["venues"], self.start_ms, self.tick_ms)
+        run.__dict__["venues"] = table.to_pandas()
         return run
 
     @property
@@ -165,6 +183,14 @@ class Run:
     def steps(self) -> pd.DataFrame:
         """One row a tick: `STEP` and `time`."""
         return self._table("steps")
+
+    @cached_property
+    def venues(self) -> pd.DataFrame:
+        """One row a tick and venue: the columns of `steps` and `venue`, its name; empty with one venue."""
+        if not (self.path / "venues.parquet").exists():
+            table: pd.DataFrame = venue_table(np.zeros(0, STEP), (), 0, 0).to_pandas()
+            return table
+        return self._table("venues")
 
     @cached_property
     def events(self) -> pd.DataFrame:
@@ -224,6 +250,15 @@ def arrow_table(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> Any:
     stamp = pa.array(_times(rows, start_ms, tick_ms)).cast(pa.timestamp("ms", tz="UTC"))
     columns = {name: pa.array(np.ascontiguousarray(rows[name])) for name in rows.dtype.names or ()}
     return pa.table({"tick": columns.pop("tick"), "time": stamp, **columns})
+
+
+def venue_table(rows: NDArray[np.void], venues: Sequence[str], start_ms: int, tick_ms: int) -> Any:
+    """Arrow table of `Recorder.venues_array`: `arrow_table` with the name of the `venue` in front."""
+    import pyarrow as pa
+
+    table = arrow_table(rows, start_ms, tick_ms)
+    ticks = rows.size // max(len(venues), 1)
+    return table.add_column(0, "venue", pa.array(list(venues) * ticks, pa.string()))
 
 
 def _with_time(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> pd.DataFrame:

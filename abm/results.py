@@ -1,6 +1,7 @@
 """What a run leaves behind: a folder that another person can read, check and repeat.
 
-`OUT/` holds `run.json` (resolved scenario, seed, versions, summary), `steps.parquet`, `events.parquet`,
+`OUT/` holds `run.json` (resolved scenario, seed, versions, summary), `steps.parquet` (of the lead venue), with several
+venues `venues.parquet` (the same of each), `events.parquet`,
 `opening.parquet`, `closing.parquet`, `manifest.json` (times, machine, package versions) and, from the caller,
 `overview.png`. It is written as `OUT.partial` and renamed at the end. An existing folder is never written to:
 `free_folder` finds the next free name, and an explicit name that is taken is refused. Result files hold no wall time,
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from abm.events import EVENT
 from abm.provenance import finite, git_commit, manifest, run_id, source_hash, version
-from abm.recorder import STEP, Recorder, Run, arrow_table
+from abm.recorder import STEP, Recorder, Run, arrow_table, venue_table
 from abm.state import Accounts, Markets
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class RunWriter(Recorder):
                 self._writer.close()
             if self.facts:
                 _write_table(self.steps_array, self.folder / "steps.parquet", self.start_ms, self.tick_ms)
+                if self.venues_array.size:
+                    _write_venues(self, self.folder / "venues.parquet")
         return Run(self.folder, {**self.header, **self.facts, "ticks": self._count})
 
     def finish(self, summary: Mapping[str, Any], comparison: Sequence[Mapping[str, Any]]) -> None:
@@ -209,6 +212,13 @@ def _write_table(rows: NDArray[np.void], path: Path, start_ms: int, tick_ms: int
     import pyarrow.parquet as pq
 
     pq.write_table(arrow_table(rows, start_ms, tick_ms), path, compression="zstd")
+
+
+def _write_venues(recorder: Recorder, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = venue_table(recorder.venues_array, recorder.facts["venues"], recorder.start_ms, recorder.tick_ms)
+    pq.write_table(table, path, compression="zstd")
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from abm.parameters import Grade, Parameters, quantity
 from abm.scenario_checks import nonsense
+from abm.scenario_venues import DEFAULT_VENUE, Incident, OtherVenue, VenueSetup, named, setup_beside, with_venues
 from abm.settings import (
     SettingsError,
     Table,
@@ -30,17 +31,17 @@ from abm.settings import (
     without_mistakes,
 )
 from abm.traders.arbitrageurs import ArbitrageursParameters
+from abm.traders.bridges import BridgesParameters
 from abm.traders.hedgers import HedgersParameters
 from abm.traders.makers import MakersParameters
 from abm.traders.noise import NoiseParameters
 from abm.traders.retail_parameters import RetailParameters
 from abm.traders.treasury import TreasuryParameters
 from abm.traders.value_buyers import ValueBuyersParameters
-from abm.venues.preset import FOLDER, VenuePreset, load_preset, preset_names
+from abm.venues.preset import VenuePreset, load_preset
 
 SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 DEFAULT_SCENARIO = "tiny"
-DEFAULT_VENUE = "binance-2025-10"
 INDIVIDUAL_UP_TO = 2_000
 """`traders = "auto"` asks every retail trader by itself up to this number of accounts, by arrays above."""
 
@@ -155,8 +156,27 @@ class Scenario(Parameters):
     makers: MakersParameters = MakersParameters()
     arbitrageurs: ArbitrageursParameters = ArbitrageursParameters()
     value_buyers: ValueBuyersParameters = ValueBuyersParameters()
+    value_sellers: ValueBuyersParameters = ValueBuyersParameters(coins=0.0)
     treasuries: tuple[TreasuryParameters, ...] = (TreasuryParameters(),)
     hedgers: HedgersParameters = HedgersParameters()
+    others: tuple[OtherVenue, ...] = ()
+    bridges: BridgesParameters = BridgesParameters()
+    incidents: tuple[Incident, ...] = ()
+
+    @field_validator("others")
+    @classmethod
+    def _by_name(cls, others: tuple[OtherVenue, ...]) -> tuple[OtherVenue, ...]:
+        """The order in a file means nothing."""
+        return tuple(sorted(others, key=lambda other: other.name))
+
+    def venue_setups(self) -> list[VenueSetup]:
+        """All venues with their traders, the lead venue first. Raises `SettingsError` for bad tables of the others."""
+        retail = self.retail.model_copy(update={"accounts": self.accounts})
+        lead = VenueSetup(
+            self.venue, self.seed, self.state.last_funding_bp, retail, self.noise, self.makers, self.arbitrageurs,
+            self.value_buyers, self.value_sellers, self.hedgers, self.treasuries,
+        )  # fmt: skip
+        return [lead, *(setup_beside(lead, other) for other in self.others)]
 
     @property
     def ticks(self) -> int:
@@ -173,8 +193,8 @@ class Scenario(Parameters):
         """Whether every retail trader is asked by itself."""
         return self.traders == "individual" or (self.traders == "auto" and self.accounts <= INDIVIDUAL_UP_TO)
 
-    def news_seconds(self, news: News) -> float:
-        """Seconds from the start to the beginning of a news item (see `seconds_after`)."""
+    def news_seconds(self, news: News | Incident) -> float:
+        """Seconds from the start to the beginning of a news item or an incident (see `seconds_after`)."""
         return seconds_after(self.start, news.at)
 
     def resolved(self) -> Table:
@@ -254,10 +274,10 @@ def load_scenario(
     try:
         table = load_table(name_or_path)
         # The preset first: the other settings may reach into its tables.
-        early = [text for text in overrides if text.replace(" ", "").startswith("venue.preset=")]
+        early = [text for text in overrides if text.partition("=")[0].strip().endswith("venue.preset")]
         for assignment in early:
-            table = override(table, assignment)
-        table, bad = _with_venue(table)
+            table = override(named(table), assignment)
+        table, bad = with_venues(table)
         for assignment in (text for text in overrides if text not in early):
             try:
                 table = override(table, assignment)
@@ -280,7 +300,7 @@ def _checked(table: Table, origin: str, earlier: Iterable[str] = ()) -> Scenario
     """Validate; where the schema finds mistakes, go on with defaults there, so that the economic checks report too."""
     lines = list(earlier)
     table = _with_accounts(table)
-    table, venue_lines = _with_venue(table)
+    table, venue_lines = with_venues(table)
     lines += venue_lines
     try:
         scenario = validate(Scenario, table, origin)
@@ -308,21 +328,6 @@ def _with_accounts(table: Table) -> Table:
     ):
         return table
     return {**table, "retail": {**retail, "accounts": accounts}}
-
-
-def _with_venue(table: Table) -> tuple[Table, list[str]]:
-    """Replace `venue.preset` by the preset's tables under the scenario's own venue settings; a whole venue stays."""
-    venue = table.get("venue", {})
-    if not isinstance(venue, Mapping) or ("preset" not in venue and "sources" in venue):
-        return table, []
-    own = dict(venue)
-    name = str(own.pop("preset", DEFAULT_VENUE))
-    lines = []
-    if name not in preset_names():
-        lines.append(f'venue.preset: "{name}": no such venue preset{nearest(name, preset_names())}')
-        name = DEFAULT_VENUE
-    base = read_toml(Path(str(FOLDER / f"{name}.toml")))
-    return {**table, "venue": merge(base, own)}, lines
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

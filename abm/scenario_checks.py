@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from abm.scenario_venues import VenueSetup
+from abm.settings import SettingsError, nearest
 from abm.units import INT64_MAX, MAX_LOTS
-from abm.venues.preset import market_problems
+from abm.venues.preset import VenuePreset, asset_units, market_problems
 
 if TYPE_CHECKING:
     from abm.scenario import Scenario
@@ -18,8 +20,19 @@ if TYPE_CHECKING:
 
 def nonsense(scenario: Scenario) -> list[str]:
     """Every economic mistake of a scenario, one line each; empty when there is none."""
-    checks = (clock, news, shares, instruments, venue, leverage, overflow, treasuries)
-    return [line for check in checks for line in check(scenario)]
+    checks = (clock, news, granularity, treasuries, others, incidents)
+    lines = [line for check in checks for line in check(scenario)]
+    venues = {"": scenario.venue, **{f"others.{other.name}.": other.venue for other in scenario.others}}
+    lines += [where + line for where, preset in venues.items() for line in (*instruments(preset), *venue(preset))]
+    try:
+        setups = scenario.venue_setups()
+    except SettingsError as error:
+        return lines + error.lines
+    return lines + [
+        where + line
+        for where, setup in zip(venues, setups, strict=True)
+        for line in (*shares(setup), *leverage(setup), *overflow(setup, scenario.world.start_price_usd))
+    ]
 
 
 def clock(s: Scenario) -> Iterator[str]:
@@ -51,14 +64,46 @@ def news(s: Scenario) -> Iterator[str]:
             yield f"{where}.over_s: {item.over_s:g}: goes on after the end of the run ({span})"
 
 
-def instruments(s: Scenario) -> Iterator[str]:
+def others(s: Scenario) -> Iterator[str]:
+    """Venues have names of their own, and count assets in the same units."""
+    names = [s.venue.name]
+    for other in s.others:
+        if other.venue.name in names:
+            yield f"others.{other.name}.venue.name: {other.venue.name}: another venue has this name"
+        names.append(other.venue.name)
+    if len({other.name for other in s.others}) < len(s.others):
+        yield "others: two of them have the same name"
+    try:
+        asset_units([s.venue, *(other.venue for other in s.others)])
+    except SettingsError as error:
+        yield from (f"others: {line}" for line in error.lines)
+
+
+def incidents(s: Scenario) -> Iterator[str]:
+    """Incidents name a venue of this world and begin inside the run."""
+    names = [s.venue.name, *(other.venue.name for other in s.others)]
+    for n, item in enumerate(s.incidents):
+        if item.venue not in names:
+            yield f"incidents.{n}.venue: {item.venue}: no such venue here{nearest(item.venue, names)}"
+        if not 0 <= s.news_seconds(item) < s.duration_s:
+            span = f"the run covers {s.start:%H:%M:%S} to {s.end:%H:%M:%S} UTC"
+            yield f"incidents.{n}.at: {item.at.isoformat()}: lies outside the run ({span})"
+
+
+def instruments(preset: VenuePreset) -> Iterator[str]:
     """A run needs one spot market for the index and one perpetual; more of them are not supported yet."""
-    for name, listed in (("spot", s.venue.spot), ("perpetual", s.venue.perpetual)):
+    for name, listed in (("spot", preset.spot), ("perpetual", preset.perpetual)):
         if len(listed) != 1:
             yield f"venue.{name}: {len(listed)} markets: a run has exactly one"
 
 
-def shares(s: Scenario) -> Iterator[str]:
+def granularity(s: Scenario) -> Iterator[str]:
+    """The number of accounts stands in one place."""
+    if s.retail.accounts != s.accounts:
+        yield f"retail.accounts: {s.retail.accounts}: differs from accounts = {s.accounts}; set only `accounts`"
+
+
+def shares(s: VenueSetup) -> Iterator[str]:
     """Parts of one whole must not exceed it."""
     r = s.retail
     wholes = {
@@ -71,11 +116,9 @@ def shares(s: Scenario) -> Iterator[str]:
         if sum(parts) > 1 + 1e-9:
             listed = " + ".join(f"{part:g}" for part in parts)
             yield f"{path}: {listed}: shares of one whole that exceed 1 together ({sum(parts):g})"
-    if r.accounts != s.accounts:
-        yield f"retail.accounts: {r.accounts}: differs from accounts = {s.accounts}; set only `accounts`"
 
 
-def leverage(s: Scenario) -> Iterator[str]:
+def leverage(s: VenueSetup) -> Iterator[str]:
     """Nobody may want more leverage than the venue's smallest bracket gives, nor be liquidatable at the opening."""
     chosen = {
         "retail.entrant_short_leverage": s.retail.entrant_short_leverage,
@@ -83,7 +126,7 @@ def leverage(s: Scenario) -> Iterator[str]:
         "retail.news_leverage": s.retail.news_leverage,
         "makers.leverage": s.makers.leverage,
     }
-    for market in s.venue.perpetual:
+    for market in s.preset.perpetual:
         if not market.tiers:
             continue
         first = market.tiers[0]
@@ -94,19 +137,19 @@ def leverage(s: Scenario) -> Iterator[str]:
                 yield f"{path}: {value:g}: initial margin 1/{value:g} is below maintenance {first.maintenance}"
 
 
-def venue(s: Scenario) -> Iterator[str]:
+def venue(preset: VenuePreset) -> Iterator[str]:
     """The venue's own checks: ticks, brackets, continuity, maintenance below initial margin."""
-    for line in market_problems(s.venue):
+    for line in market_problems(preset):
         yield f"venue.{line}"
-    if not s.venue.perpetual or not s.venue.spot:
-        yield f"venue.{s.venue.name}: needs a spot market and a perpetual"
+    if not preset.perpetual or not preset.spot:
+        yield f"venue.{preset.name}: needs a spot market and a perpetual"
 
 
-def overflow(s: Scenario) -> Iterator[str]:
+def overflow(s: VenueSetup, start_price_usd: float) -> Iterator[str]:
     """Sums of positions and of their values must fit 64-bit integers."""
-    units = {asset.name: Decimal(asset.unit) for asset in s.venue.assets}
-    coins, price = Decimal(str(s.retail.open_interest_coins)), Decimal(str(s.world.start_price_usd))
-    for market in s.venue.perpetual:
+    units = {asset.name: Decimal(asset.unit) for asset in s.preset.assets}
+    coins, price = Decimal(str(s.retail.open_interest_coins)), Decimal(str(start_price_usd))
+    for market in s.preset.perpetual:
         lot, highest = Decimal(market.lot), Decimal(market.highest_price)
         if lot <= 0 or highest <= 0 or market.settle not in units:
             continue  # `venue` has said so

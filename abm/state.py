@@ -7,6 +7,7 @@ position in each of that venue's instruments, which are numbered 0..K-1 within t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,10 @@ CLOSE = np.dtype(
 SPOT, PERPETUAL = range(2)
 
 
+def _none() -> I64:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(slots=True)
 class Markets:
     """Fixed facts of each market, one entry a market (M) unless said otherwise. Money in settlement asset units."""
@@ -129,11 +134,30 @@ class Markets:
     tier_maintenance: I64  # (M, T) rate
     tier_amount: I64  # (M, T) settlement units, the amount that makes maintenance continuous
     tier_leverage: I64  # (M, T) highest whole-number leverage
+    inverse: I64 = field(default_factory=_none)  # settlement units * ticks a lot; 0 = linear
+    expiry_ms: I64 = field(default_factory=_none)  # of a dated future, since 1970 UTC; 0 = never
+
+    def __post_init__(self) -> None:
+        if self.inverse.size == 0:
+            self.inverse = np.zeros(self.count, np.int64)
+        if self.expiry_ms.size == 0:
+            self.expiry_ms = np.zeros(self.count, np.int64)
 
     @property
     def count(self) -> int:
         """Number of markets, M."""
         return len(self.names)
+
+    def value(self, market: Any, lots: Any, price_ticks: Any) -> I64:
+        """Signed value of signed lots at a price, settlement units; arrays of one shape. As `units.signed_value`."""
+        market, lots, price = np.broadcast_arrays(market, np.asarray(lots, np.int64), np.asarray(price_ticks, np.int64))
+        linear: I64 = lots * price * self.tick_value[market]
+        inverse = self.inverse[market]
+        if not inverse.any():
+            return linear
+        size, whole = np.abs(lots), inverse // price
+        coins = whole * size + (inverse - whole * price) * size // price
+        return np.where(inverse == 0, linear, -np.sign(lots) * coins)
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------
@@ -188,7 +212,10 @@ class Accounts:
     open_bid: I64  # (K, R) lots of resting and waiting orders that are not reduce-only
     open_ask: I64  # (K, R)
     open_orders: I64  # (M, R) number of resting and waiting orders
-    cooldown_until: I64  # (R,) tick before which the venue does not force the row again
+    cooldown_until_ms: I64  # (R,) time before which the venue does not force the row again
+    whole_until_ms: I64  # (R,) time before which a forced row is closed whole, not in steps
+    call_until_ms: I64  # (R,) time by which a margin call must be answered; 0 = none
+    backed: NDArray[np.bool_] = field(repr=False)  # (R,) cross rows with coins or tokens that count as collateral
     touched: NDArray[np.bool_] = field(repr=False)  # (R,) rows whose liquidation price must be recomputed
 
     @classmethod
@@ -211,7 +238,10 @@ class Accounts:
             open_bid=table(instruments),
             open_ask=table(instruments),
             open_orders=table(markets),
-            cooldown_until=np.zeros(rows, np.int64),
+            cooldown_until_ms=np.zeros(rows, np.int64),
+            whole_until_ms=np.zeros(rows, np.int64),
+            call_until_ms=np.zeros(rows, np.int64),
+            backed=np.zeros(rows, np.bool_),
             touched=np.zeros(rows, np.bool_),
         )
 

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from abm.state import BUY, SELL
+import numpy as np
+from numpy.typing import NDArray
+
+from abm.state import BUY, I32, I64, SELL
 from abm.units import MICRO, SATOSHI
 
 if TYPE_CHECKING:
     from abm.clearing.trading import Tally
     from abm.model import MarketModel
+    from abm.opening import Place
 
 DEPTH_SHARE = 0.01
 """Depth is measured within this fraction of the mid, as in the venue's published depth snapshots."""
 NAN = float("nan")
 
 
-def step_record(model: MarketModel, tally: Tally) -> dict[str, float]:
-    """Values of the tick that has just ended, by column name of `abm.recorder.STEP`.
+class Traffic:
+    """Messages and fills of a tick by venue, int64 (V,); `venue` (M,) is that of each market."""
+
+    def __init__(self, venue: I32) -> None:
+        self._venue, self._venues = venue, int(venue.max()) + 1
+        self.messages: I64 = np.zeros(self._venues, np.int64)
+        self.fills: I64 = np.zeros(self._venues, np.int64)
+
+    def clear(self) -> None:
+        """Begin the next tick."""
+        self.messages[:] = self.fills[:] = 0
+
+    def count(self, messages: NDArray[Any], fills: NDArray[Any]) -> None:
+        """Add a trade's messages and fills."""
+        for total, rows in ((self.messages, messages), (self.fills, fills)):
+            if self._venues == 1:
+                total += rows.size
+            else:
+                total += np.bincount(self._venue[rows["market"]], minlength=self._venues)
+
+
+def step_record(model: MarketModel, place: Place, tally: Tally) -> dict[str, float]:
+    """Values of the tick that has just ended at one venue, by column name of `abm.recorder.STEP`.
 
     Units by suffix: dollars, coins, basis points; nan where there is nothing to measure.
     """
-    return {**_prices(model), **_trading(model, tally), **_forced(model), **_institutions(model)}
+    parts = (_prices(model, place), _trading(model, place, tally), _forced(model, place), _institutions(model, place))
+    return {name: value for part in parts for name, value in part.items()}
 
 
-def _prices(model: MarketModel) -> dict[str, float]:
-    books, perp, spot = model.books, model.perp, model.spot
+def _prices(model: MarketModel, place: Place) -> dict[str, float]:
+    books, perp, spot = model.books, place.perp, place.spot
     dollars = model.markets.tick_dollars
     last = model.exchanges.last_ticks()
     bid, ask = books.best(perp, BUY), books.best(perp, SELL)
@@ -49,16 +75,16 @@ def _prices(model: MarketModel) -> dict[str, float]:
     return record
 
 
-def _trading(model: MarketModel, tally: Tally) -> dict[str, float]:
-    perp, spot = model.perp, model.spot
+def _trading(model: MarketModel, place: Place, tally: Tally) -> dict[str, float]:
+    perp, spot = place.perp, place.spot
     markets = model.markets
     coins, dollars = markets.lot_coins, markets.tick_dollars[perp]
     last = float(model.exchanges.last_ticks()[perp])
     open_lots = model.open_interest_lots[markets.venue[perp], markets.slot[perp]]
     return {
         "rounds": model.round,
-        "messages": tally.messages,
-        "fills": tally.fills,
+        "messages": int(model.traffic.messages[place.number]),
+        "fills": int(model.traffic.fills[place.number]),
         "perp_high_usd": (tally.high_ticks[perp] or last) * dollars,
         "perp_low_usd": (tally.low_ticks[perp] or last) * dollars,
         "volume_btc": tally.volume_lots[perp] * coins[perp],
@@ -69,8 +95,8 @@ def _trading(model: MarketModel, tally: Tally) -> dict[str, float]:
     }
 
 
-def _forced(model: MarketModel) -> dict[str, float]:
-    t = model.exchanges.tick_totals()
+def _forced(model: MarketModel, place: Place) -> dict[str, float]:
+    t, fund = model.exchanges.tick_totals(place.number), model.exchanges.fund_equity(place.number)
     return {
         "liquidated_long_usd": t.liquidated_long / MICRO,
         "liquidated_short_usd": t.liquidated_short / MICRO,
@@ -79,21 +105,21 @@ def _forced(model: MarketModel) -> dict[str, float]:
         "taken_over_usd": t.taken_over / MICRO,
         "adl_usd": t.deleveraged / MICRO,
         "adl_accounts": t.deleveraged_accounts,
-        "fund_usd": model.exchanges.fund_equity() / MICRO,
-        "bad_debt_usd": max(0, -model.exchanges.fund_equity()) / MICRO,
+        "fund_usd": fund / MICRO,
+        "bad_debt_usd": max(0, -fund) / MICRO,
     }
 
 
-def _institutions(model: MarketModel) -> dict[str, float]:
-    spot, markets = model.spot, model.markets
+def _institutions(model: MarketModel, place: Place) -> dict[str, float]:
+    spot, markets = place.spot, model.markets
     base = int(markets.base[spot])
-    coins = sum(int(model.accounts.cash[base, t.rows].sum()) for t in model.treasuries)
+    coins = sum(int(model.accounts.cash[base, t.rows].sum()) for t in place.treasuries)
     price = float(model.exchanges.last_ticks()[spot] * markets.tick_dollars[spot])
-    ratios = [t.loan_to_value(price) for t in model.treasuries if t.debt_usd > 0]
+    ratios = [t.loan_to_value(price) for t in place.treasuries if t.debt_usd > 0]
     return {
         "treasury_btc": coins / SATOSHI,
         "treasury_ltv": max(ratios, default=NAN),
-        "makers_quoting": model.makers.offered,
+        "makers_quoting": place.makers.offered,
     }
 
 

@@ -20,6 +20,9 @@ INT64_MAX = 9_223_372_036_854_775_807
 MAX_LOTS = 3_000_000_000
 """Largest position in lots: its square stays inside int64, as `mul_div_floor` needs."""
 
+BEYOND_ANY_PRICE = 1_000_000_000
+"""Ticks; times `MAX_LOTS` it still fits int64."""
+
 
 def rate_units(value: float | str | Decimal) -> int:
     """Fixed-point rate of a decimal number, e.g. "0.0005" -> 50_000. Refuses what 1e-8 cannot express."""
@@ -69,3 +72,35 @@ def at_rate_ceil(amount: int, rate: int) -> int:
     if rate >= 0:
         return at_rate_ceil_positive(amount, rate)
     return -mul_div_floor(amount, -rate, RATE_ONE)
+
+
+@scalar
+def signed_value(lots: int, price_ticks: int, tick_value: int, inverse: int) -> int:
+    """Value of signed lots at a price, in settlement units.
+
+    Linear (`inverse` 0): lots * price * tick_value, exact. Inverse, settled in the coin: minus inverse * |lots| / price
+    for a long, plus for a short, the quotient rounded toward zero once, where `inverse` is settlement units times ticks
+    a lot. In both a long gains when the price rises, and value at the mark minus the signed entry cost is the profit.
+    """
+    if inverse == 0:
+        return lots * price_ticks * tick_value
+    if lots >= 0:
+        return -mul_div_floor(inverse, lots, price_ticks)
+    return mul_div_floor(inverse, -lots, price_ticks)
+
+
+@scalar
+def inverse_price(lots: int, most_units: int, inverse: int) -> int:
+    """Lowest price in ticks at which `lots` (positive) of an inverse contract are worth at most `most_units` (>= 0).
+
+    Exact up to `BEYOND_ANY_PRICE`, which it returns where the price would be higher.
+    """
+    guess = inverse / (most_units + 1.0) * lots
+    if guess >= BEYOND_ANY_PRICE:
+        return BEYOND_ANY_PRICE
+    price = max(int(guess), 1)
+    while mul_div_floor(inverse, lots, price) > most_units:
+        price += 1
+    while price > 1 and mul_div_floor(inverse, lots, price - 1) <= most_units:
+        price -= 1
+    return price

@@ -29,6 +29,7 @@ class Options(Parameters):
     processes: int = quantity(2, unit="processes", source="a small machine", ge=1, le=256)
 
 
+SLOW = True
 QUICK = {"accounts": 2_000, "numbers": (500,), "ticks_s": (2.0,), "rounds": (1,), "reps": 2}
 FULL = {"reps": 20}
 

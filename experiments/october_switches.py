@@ -31,6 +31,7 @@ class Options(Parameters):
     processes: int = quantity(2, unit="processes", source="a small machine", ge=1, le=256)
 
 
+SLOW = True
 QUICK = {"accounts": 2_000, "reps": 2}
 FULL = {"accounts": 100_000, "reps": 20}
 

@@ -65,6 +65,55 @@ def test_due_at_midnight_eight_and_sixteen():
     assert clock.indicated_rate == rate_units("0.0001")
 
 
+def hourly(**changes):
+    terms = {"cap": rate_units("0.32"), "interval_h": 1, "linear": False, **changes}
+    return FundingClock(15 * HOUR, **terms)
+
+
+def test_hourly_funding_pays_an_eighth_each_hour():
+    clock = hourly()
+    for second in range(5, 3601, 5):
+        clock.sample(15 * HOUR + second * 1000, 10_100.0, 10_110.0, 10_000)
+    assert clock.average_premium == rate_units("0.01")
+    assert clock.due(16 * HOUR) and not clock.due(16 * HOUR - 1)
+    assert clock.settle(16 * HOUR) == rate_units("0.0011875")  # (1 % - 0.05 %) / 8
+    assert clock.indicated_bp_8h == pytest.approx(1.0)
+    assert clock.due(17 * HOUR) and clock.settle(17 * HOUR) == 1_250
+
+
+def test_hourly_funding_is_capped_at_four_percent_an_hour():
+    clock = hourly()
+    clock.sample(16 * HOUR, 14_000.0, 14_000.0, 10_000)
+    assert clock.settle(16 * HOUR) == rate_units("0.04")
+    clock.sample(17 * HOUR, 6_000.0, 6_000.0, 10_000)
+    assert clock.settle(17 * HOUR) == -rate_units("0.04")
+
+
+@pytest.mark.parametrize(
+    ("name", "calm", "capped"),
+    [
+        ("binance-2025-10", "0.0001", "0.003"),
+        ("bybit-2025-10", "0.0001", "0.00375"),
+        ("hyperliquid-2025-10", "0.0000125", "0.04"),
+        ("okx-2025-10", "0.0003", "0.00375"),
+    ],
+)
+def test_funding_of_every_venue(name, calm, capped):
+    """What a premium of 0.03 % and one of 50 % cost in an interval."""
+    rules = load_preset(name).perpetual[0].funding
+    found = [
+        formulas.funding_rate(
+            rate_units(premium),
+            rate_units(rules.interest),
+            rate_units(rules.clamp),
+            rate_units(rules.cap),
+            rules.interval_h,
+        )
+        for premium in ("0.0003", "0.5")
+    ]
+    assert found == [rate_units(calm), rate_units(capped)]
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(-300_000, 300_000), st.integers(1, 2_000_000))
 def test_payments_sum_to_zero_and_round_against_everybody(seed, rate, mark):
     rng = np.random.default_rng(seed)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from abm.clearing.formulas import Tier, bring_back_lots
-from abm.clearing.liquidation_kernel import LIMIT_NONE, size_forced
+from abm.clearing.formulas import Tier, bring_back_lots, maintenance_margin
+from abm.clearing.liquidation_kernel import BRING_BACK, LIMIT_NONE, size_forced
 from abm.events import (
     BAD_DEBT,
     BY_FUND,
@@ -23,7 +23,7 @@ from abm.events import (
     TAKEOVER,
 )
 from abm.state import BUY, CROSS, IOC, LIMIT, ON_MARK, REDUCE_ONLY, SELL, STOP
-from abm.units import MICRO
+from abm.units import MICRO, RATE_ONE
 from abm.venues.exchange import FUND_ROW
 from abm.venues.preset import load_preset
 from tests.venue_world import DEEP_POCKET, VenueWorld, preset
@@ -136,14 +136,15 @@ def test_size_of_the_forced_order_is_the_formula(lots: int, sign: int, share: in
     equity = value * share // 1_000_000
     floors, rates, amounts = (np.array([tier[n] for tier in TIERS], np.int64) for n in range(3))
     one = np.zeros((1, 1), np.int64)
-    found, _, left = size_forced(
-        np.array([0]), 0, 0, mark, unit, 5_000_000, LIMIT_NONE, fee, True, floors, rates, amounts,
-        np.zeros(1, np.int32),
-        np.array([[equity - sign * value]]), one, np.array([[sign * lots]]), one,
+    found, _, left, required = size_forced(
+        np.array([0]), np.array([equity - sign * value]), np.zeros(1, np.bool_), 0, mark, unit, 0, 5_000_000,
+        LIMIT_NONE, fee, BRING_BACK, RATE_ONE, 0, 1, 1, 0, floors, rates, amounts, np.zeros(1, np.int32), one,
+        np.array([[sign * lots]]), one,
     )  # fmt: skip
     expected = bring_back_lots(sign * lots, mark, equity, unit, TIERS, fee)
     assert left[0] == equity
     assert found[0] == expected or expected == 0
+    assert required[0] == maintenance_margin(value, TIERS)
 
 
 def test_open_orders_are_cancelled_on_every_market_of_the_venue_first() -> None:
@@ -188,9 +189,9 @@ def test_forced_orders_pay_the_taker_fee_only_where_the_venue_says_so(pays: bool
 
 
 def test_cooldown_leaves_a_row_alone() -> None:
-    world = VenueWorld(2, preset())
+    world = VenueWorld(2, preset(takeover_partial="0"))
     rows = [world.hold(i, 1_000, 20) for i in range(2)]
-    world.accounts.cooldown_until[rows[0]] = 1
+    world.accounts.cooldown_until_ms[rows[0]] = 75_000 * 1000 + 1000
     world.set_mark(954_000)
     world.liquidate_until_quiet()
     assert world.exchanges.waiting() == 1
@@ -278,10 +279,9 @@ def test_incoming_positions_are_deleveraged_before_the_fund_falls_below_its_floo
 
 
 def test_inventory_is_deleveraged_on_a_new_mark_at_its_average_price() -> None:
-    """The fund holds 2 BTC from bankruptcies at 98,000 and 99,000 $; wiped out, it passes both to the winner."""
+    """The fund holds 2 BTC from bankruptcies at 98,000 and 99,000 $; four lots bring it back to its floor."""
     world = VenueWorld(2, preset(sizing="whole"), fund_usd=10_000)
-    for i, leverage in enumerate((50, 100)):
-        world.hold(i, 1_000, leverage)
+    _ = [world.hold(i, 1_000, leverage) for i, leverage in enumerate((50, 100))]
     world.set_mark(980_000)
     world.liquidate_until_quiet()
     a = world.accounts
@@ -293,9 +293,9 @@ def test_inventory_is_deleveraged_on_a_new_mark_at_its_average_price() -> None:
     world.set_mark(934_900)
     world.liquidate_until_quiet()
     passed = events(world, DELEVERAGE)
-    assert passed["account"].tolist() == [FUND_ROW] and passed["amount"].tolist() == [-197_000 * MICRO]
-    assert int(a.position[0, FUND_ROW]) == int(a.entry_cost[0, FUND_ROW]) == 0
-    assert world.fund_cash == 10_000 * MICRO and int(a.cash[0, DEEP_POCKET] - winner) == 3_000 * MICRO
+    assert passed["account"].tolist() == [FUND_ROW] and passed["amount"].tolist() == [-394 * MICRO]
+    assert int(a.position[0, FUND_ROW]) == 1_996 and int(a.cash[0, DEEP_POCKET] - winner) == 6 * MICRO
+    assert 0 <= world.exchange.fund_equity(world.exchanges.mark_ticks) < 5.01 * MICRO
 
 
 def test_without_a_winner_the_fund_takes_the_loss() -> None:

@@ -133,7 +133,7 @@ def test_branching_reported_and_largest() -> None:
     assert s["liquidation_causes"] == {"liquidation": 2, "panic": 1, "index or news": 1}
     assert s["liquidated_accounts"] == 3 and s["adl_fills"] == 1 and s["round_caps"] == 1
     assert s["largest_liquidation_usd"] == pytest.approx(50 * 100)
-    assert s["reported_liquidated_usd"] == pytest.approx(10 * 100 + 50 * 100)  # of second 1 only account 7's order
+    assert s["reported_liquidated_usd"] == pytest.approx(3 * 100 + 50 * 100)  # of second 1 only the last, account 8's
 
 
 def test_without_events_event_measures_are_unknown() -> None:

@@ -83,7 +83,7 @@ def test_economic_nonsense(setting: str, path: str, words: str) -> None:
 
 
 def test_more_leverage_than_the_venue_gives() -> None:
-    tiers = "[{from_usd=0, leverage=10, maintenance='0.06', amount_usd=0}]"
+    tiers = "[{from_notional='0', leverage=10, maintenance='0.06', amount='0'}]"
     lines = mistakes(f"venue.perpetual.BTCUSDT.tiers={tiers}")
     assert any("retail.entrant_short_leverage: 25: BTCUSDT gives at most 10x" in line for line in lines)
 

@@ -147,7 +147,7 @@ def test_long_makers_bid_less_and_obliged_makers_stay() -> None:
 
 def test_losses_make_a_maker_stop_for_a_while() -> None:
     stage, makers = staged(loss_spread=0.0, pause_s=60.0)
-    stage.accounts.cash[0, makers.rows[0]] -= int(0.2 * makers._risk_capital)
+    stage.accounts.cash[0, makers.rows[0]] -= int(0.2 * makers._risk_capital[0])
     stage.tick = 1
     scale, _ = makers._scales(stage.view(), True)
     assert scale[0, 0] == pytest.approx(0.03) and scale[0, 1:] == pytest.approx(np.ones(19))

@@ -28,7 +28,7 @@ from abm.state import (
     STOP_LIMIT,
     TRIGGER,
 )
-from abm.units import MAX_LOTS, at_rate_ceil
+from abm.units import MAX_LOTS, RATE_ONE, at_rate_ceil, mul_div_floor, signed_value
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -45,6 +45,7 @@ def admit(
     market_settle: I32,
     market_base: I32,
     tick_value: I64,
+    inverse: I64,
     lot_units: I64,
     taker_fee: I64,
     band: I64,
@@ -52,6 +53,7 @@ def admit(
     perp_of_slot: I32,
     tier_floor: I64,
     tier_leverage: I64,
+    collateral: I64,
     mode: I32,
     leverage: I64,
     cash: I64,
@@ -70,8 +72,9 @@ def admit(
     reserved per order. Spot reserves cash or coins in full. New orders without an id are numbered from `first_id`.
 
     Shapes: messages MESSAGE (n,), in the order of execution; orders, the books' pool (read only); mark_ticks (ticks),
-    market_*, tick_value, lot_units and the rates (M,), as in `Markets`; perp_of_slot (V, K), -1 = none; tiers (M, T);
-    accounts as `Accounts`. Writes messages, reserved, open_bid and open_ask.
+    market_*, tick_value, inverse, lot_units and the rates (M,), as in `Markets`; perp_of_slot (V, K), -1 = none; tiers
+    (M, T); collateral (V, A), what 1e8 units of an asset count as margin of cross rows, in settlement units; accounts
+    as `Accounts`. Writes messages, reserved, open_bid and open_ask.
     """
     refused = 0
     next_id = first_id
@@ -154,6 +157,10 @@ def admit(
             # what the row can put up in the settlement asset
             venue = market_venue[m]
             free = cash[settle, row] - reserved[settle, row]
+            if mode[row] != ISOLATED:
+                for a in range(collateral.shape[1]):
+                    if collateral[venue, a] > 0 and a != settle and cash[a, row] > 0:
+                        free += mul_div_floor(cash[a, row], collateral[venue, a], RATE_ONE)
             cap = np.int64(0)
             grows = True
             for k in range(slots):
@@ -163,7 +170,7 @@ def admit(
                 net = position[k, row]
                 bids = open_bid[k, row]
                 asks = open_ask[k, row]
-                value_per_lot = mark_ticks[perp] * tick_value[perp]
+                mark = mark_ticks[perp]
                 if perp == m:
                     if side > 0:
                         bids += size
@@ -172,12 +179,13 @@ def admit(
                 exposure = max(abs(net + bids), abs(net - asks))
                 if perp == m:
                     grows = exposure > abs(net)
-                notional = exposure * value_per_lot
+                notional = abs(signed_value(exposure, mark, tick_value[perp], inverse[perp]))
                 requirement = -(-notional // leverage[row])
+                value = signed_value(net, mark, tick_value[perp], inverse[perp])
                 if mode[row] == ISOLATED:
-                    requirement -= -(-abs(net) * value_per_lot // leverage[row])
+                    requirement -= -(-abs(value) // leverage[row])
                 else:
-                    free += net * value_per_lot - entry_cost[k, row]
+                    free += value - entry_cost[k, row]
                 free -= max(requirement, 0)
                 if perp == m:
                     for t in range(tiers):
@@ -185,8 +193,12 @@ def admit(
                             cap = tier_leverage[m, t]
             if market_kind[m] == PERPETUAL:
                 mark = mark_ticks[m]
-                loss = max(side * (price - mark), 0) * tick_value[m]
-                fee = at_rate_ceil(max(price, mark) * tick_value[m], taker_fee[m])
+                if inverse[m] == 0:
+                    loss = max(side * (price - mark), 0) * tick_value[m]
+                    fee = at_rate_ceil(max(price, mark) * tick_value[m], taker_fee[m])
+                else:  # a lot is worth more coins the lower the price; one unit more for what rounding takes
+                    loss = max(side * (inverse[m] // mark - inverse[m] // price) + 1, 0)
+                    fee = at_rate_ceil(inverse[m] // min(price, mark) + 1, taker_fee[m])
                 unit = fee + loss - (-loss // leverage[row])
                 need = unit * size
                 covered = free >= need and (leverage[row] <= cap or not grows)

@@ -144,7 +144,9 @@ def pay(
     slot = int(markets.slot[market])
     paid, received = pay_rows(
         int(markets.venue[market]),
-        int(mark_ticks) * int(markets.tick_value[market]),
+        int(mark_ticks),
+        int(markets.tick_value[market]),
+        int(markets.inverse[market]),
         int(rate),
         int(remainder_row),
         accounts.venue,

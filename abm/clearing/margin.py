@@ -37,12 +37,15 @@ class MarginLadder:
         markets, accounts: the tables; read afresh at every call.
         base_tick: tick of the lowest bucket.
         levels: number of buckets a side. Ticks outside go to the end buckets and stay exact, only slower.
+        margin_share: share of its margin (1e-8) that an isolated position must keep beside the tiers' requirement.
 
     Raises ValueError for a market without margin or a number of levels that int32 bucket numbers cannot hold.
     Call `rebuild` once, `update` after every change of position, cost, cash or margin, `crossed` at every new mark.
     """
 
-    def __init__(self, market: int, markets: Markets, accounts: Accounts, base_tick: int, levels: int) -> None:
+    def __init__(
+        self, market: int, markets: Markets, accounts: Accounts, base_tick: int, levels: int, margin_share: int = 0
+    ) -> None:
         if markets.kind[market] != PERPETUAL:
             raise ValueError(f"market {markets.names[market]} is no perpetual and has no margin")
         if not 0 < levels < 1 << 30:
@@ -56,7 +59,8 @@ class MarginLadder:
         self._venue = int(markets.venue[market])
         self._slot = int(markets.slot[market])
         self._settle = int(markets.settle[market])
-        self._tick_value = int(markets.tick_value[market])
+        self._value = (int(markets.tick_value[market]), int(markets.inverse[market]), int(margin_share))
+        self._peers = peers_of(markets, accounts, market)
         self.rebuild(1)
 
     def rebuild(self, mark_ticks: int) -> None:
@@ -113,12 +117,14 @@ class MarginLadder:
             np.asarray(rows, np.int64),
             self._venue,
             self._slot,
-            self._tick_value,
+            *self._value,
             self.base_tick,
             self.levels,
             accounts.kind,
             accounts.venue,
             accounts.mode,
+            accounts.backed,
+            self._peers,
             accounts.cash[self._settle],
             accounts.margin[self._slot],
             accounts.position,
@@ -130,6 +136,14 @@ class MarginLadder:
     def _move(self, mark_ticks: int) -> None:
         if mark_ticks != self._state[0]:
             advance(int(mark_ticks), self.base_tick, self.levels, *self._lists)
+
+
+def peers_of(markets: Markets, accounts: Accounts, market: int) -> NDArray[np.bool_]:
+    """Bool (K,): position slots of the market's venue that settle in the same asset; they share a cross margin."""
+    peers = np.zeros(accounts.position.shape[0], np.bool_)
+    same = (markets.venue == markets.venue[market]) & (markets.settle == markets.settle[market])
+    peers[markets.slot[same & (markets.kind == PERPETUAL)]] = True
+    return peers
 
 
 def venue_perpetuals(markets: Markets, venue: int) -> I64:

@@ -17,7 +17,7 @@ from typing import Any
 
 from abm.compiled import kernel
 from abm.state import FUND, ISOLATED
-from abm.units import INT64_MAX, RATE_ONE, mul_div_floor
+from abm.units import BEYOND_ANY_PRICE, INT64_MAX, RATE_ONE, at_rate_ceil, inverse_price, mul_div_floor
 
 OUT = -1
 PENDING = -2
@@ -29,11 +29,15 @@ def rebucket(
     venue_id: int,
     slot: int,
     tick_value: int,
+    inverse: int,
+    margin_share: int,
     base_tick: int,
     levels: int,
     kind: Any,
     venue: Any,
     mode: Any,
+    backed: Any,
+    peers: Any,
     cash: Any,
     margin: Any,
     position: Any,
@@ -52,8 +56,9 @@ def rebucket(
     """Recompute the liquidation tick of `rows` and put each where it belongs.
 
     cash, margin and entry_cost are the (R,) rows of the market's settlement asset and slot, position the whole (K, R)
-    table, the tiers (T,). Left out: rows without a position here, of other venues or of the venue itself, longs that
-    owe nothing, and cross rows that also hold another instrument (no single liquidation price; `scan` covers them).
+    table, `peers` bool (K,) the slots that settle in the same asset, the tiers (T,). Left out: rows without a position
+    here, of other venues or of the venue itself, longs that owe nothing, and cross rows that also hold a peer or other
+    collateral (`backed`): these have no single liquidation price (`abm.clearing.cross` covers them).
     """
     mark = state[0]
     count = state[1]
@@ -80,18 +85,18 @@ def rebucket(
         if lots == 0 or venue[row] != venue_id or kind[row] >= FUND:
             continue
         if mode[row] == ISOLATED:
-            cushion = margin[row] - entry_cost[row]
+            cushion = margin[row] - at_rate_ceil(margin[row], margin_share) - entry_cost[row]
         else:
-            elsewhere = False
-            for k in range(position.shape[0]):
-                if k != slot and position[k, row] != 0:
+            elsewhere = backed[row]
+            for k in range(peers.size):
+                if k != slot and peers[k] and position[k, row] != 0:
                     elsewhere = True
             if elsewhere:
                 continue
             cushion = cash[row] - entry_cost[row]
         # Maintenance is the largest of the tiers' lines: each tier bounds the safe notional, the tightest bound holds.
         # Tiers that begin beyond the bound found so far cannot bind.
-        if lots > 0:
+        if (lots > 0) == (inverse == 0):
             safe_from = -INT64_MAX
             for t in range(tier_floor.size):
                 if t > 0 and tier_floor[t] > safe_from:
@@ -100,10 +105,12 @@ def rebucket(
                 safe_from = max(safe_from, bound)
             if safe_from <= 0:
                 continue
-            tick = (safe_from - 1) // (lots * tick_value)
+            if inverse == 0:
+                tick = (safe_from - 1) // (lots * tick_value)
+            else:
+                tick = inverse_price(-lots, safe_from - 1, inverse)
             if tick <= 0:
                 continue
-            side = 1
         else:
             safe_to = INT64_MAX
             for t in range(tier_floor.size):
@@ -111,8 +118,15 @@ def rebucket(
                     break
                 bound = mul_div_floor(cushion + tier_amount[t], RATE_ONE, RATE_ONE + tier_rate[t])
                 safe_to = min(safe_to, bound)
-            tick = max(1, safe_to // (-lots * tick_value) + 1)
-            side = -1
+            if inverse == 0:
+                tick = max(1, safe_to // (-lots * tick_value) + 1)
+            elif safe_to < 0:
+                tick = BEYOND_ANY_PRICE
+            else:
+                tick = inverse_price(lots, safe_to, inverse) - 1
+                if tick <= 0:
+                    continue
+        side = 1 if lots > 0 else -1
         threshold[row] = side * tick
         if side * mark <= side * tick:
             place[row] = PENDING

@@ -14,10 +14,13 @@ STREAM_PRIORITY = stream("batch priority")
 
 
 @kernel
-def priorities(messages: NDArray[Any], seed: int, moment: int) -> NDArray[np.int64]:
+def priorities(
+    messages: NDArray[Any], seeds: NDArray[np.int64], first_row: NDArray[np.int64], moment: int
+) -> NDArray[np.int64]:
     """Sort key of each message, int64 (n,): class in the high bits, then one draw per account and moment.
 
-    All messages of an account share a key, so a stable sort keeps their own order (cancel before renewal).
+    All messages of an account share a key, so a stable sort keeps their own order (cancel before renewal). Draws are
+    keyed by the seed of the market's venue and by the row within it, `seeds` and `first_row` int64 (M,).
     """
     keys = np.empty(messages.size, np.int64)
     account = np.int64(-2)
@@ -25,6 +28,7 @@ def priorities(messages: NDArray[Any], seed: int, moment: int) -> NDArray[np.int
     for i in range(messages.size):
         if messages[i]["account"] != account:
             account = np.int64(messages[i]["account"])
-            draw = bits(seed, STREAM_PRIORITY, account, moment, 0) >> 6
+            market = messages[i]["market"]
+            draw = bits(seeds[market], STREAM_PRIORITY, account - first_row[market], moment, 0) >> 6
         keys[i] = (np.int64(messages[i]["latency"]) << 56) + draw
     return keys

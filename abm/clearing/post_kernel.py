@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from abm.compiled import kernel, scalar
 from abm.state import FORCED, ISOLATED, NOBODY, PERPETUAL, REDUCE_ONLY, UNCOVERED
-from abm.units import at_rate_ceil, mul_div_trunc
+from abm.units import at_rate_ceil, mul_div_trunc, signed_value
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -59,6 +59,7 @@ def post(
     market_settle: I32,
     market_base: I32,
     tick_value: I64,
+    inverse: I64,
     lot_units: I64,
     taker_fee: I64,
     maker_fee: I64,
@@ -77,15 +78,15 @@ def post(
 ) -> None:
     """Post the fills in order. Writes `fees` (n, 2): taker, maker; adds to `tally` (M, 5); sets `touched` rows.
 
-    `fills` FILL (n,); mark_ticks (ticks), `fee_row`, market_*, tick_value, lot_units and the fee rates (1e-8) (M,);
-    accounts as `Accounts`. Money in settlement units.
+    `fills` FILL (n,); mark_ticks (ticks), `fee_row`, market_*, tick_value, inverse, lot_units and the fee rates (1e-8)
+    (M,); accounts as `Accounts`. Money in settlement units.
     """
     for i in range(fills.size):
         m = fills[i]["market"]
         side = fills[i]["side"]
         price = fills[i]["price_ticks"]
         lots = fills[i]["size_lots"]
-        value = price * lots * tick_value[m]
+        value: Any = signed_value(lots, price, tick_value[m], inverse[m])  # of what the buyer gets
         settle = market_settle[m]
         tally[m, 0] += lots
         tally[m, 1] += side * lots
@@ -105,7 +106,7 @@ def post(
                 flags = fills[i]["maker_flags"]
                 rate = maker_fee[m]
                 unit = fills[i]["maker_reserve"]
-            fee = at_rate_ceil(value, rate)
+            fee = at_rate_ceil(abs(value), rate)
             fees[i, party] = fee
             if flags & FORCED and mode[row] == ISOLATED and market_kind[m] == PERPETUAL:
                 margin[market_slot[m], row] -= fee  # all that a forced reduction costs stays inside its position
@@ -144,7 +145,8 @@ def post(
                 margin[k, row] -= released
                 cash[settle, row] += released + realised
             if opened != 0:
-                open_loss = sign * (price - mark_ticks[m]) * (lots - closed) * tick_value[m]
+                marked: Any = signed_value(lots - closed, mark_ticks[m], tick_value[m], inverse[m])
+                open_loss = sign * (signed_value(lots - closed, price, tick_value[m], inverse[m]) - marked)
                 moved = margin_to_open(opened, leverage[row], open_loss, cash[settle, row])
                 margin[k, row] += moved
                 cash[settle, row] -= moved

@@ -48,6 +48,8 @@ class TradingFloor:
     def __init__(self, markets: Markets, accounts: Accounts, books: Books, log: EventLog, seed: int) -> None:
         self.markets, self.accounts, self.books, self.log, self.seed = markets, accounts, books, log, seed
         count = markets.count
+        self.seeds, self.first_row = np.full(count, seed, np.int64), np.zeros(count, np.int64)
+        """By which the order of a batch is drawn, (M,): seed and first row of each market's venue."""
         self.fee_row = np.zeros(count, np.int32)
         self.forced_fee = np.zeros(count, np.int64)
         self.last_fill_seq = np.full(count, NOBODY, np.int64)
@@ -57,7 +59,10 @@ class TradingFloor:
         self._tally = np.zeros((count, 5), np.int64)
         self._messages = self._fills = self._refused = 0
         slots = accounts.position.shape[0]
-        self.perp_of_slot = np.full((int(markets.venue.max()) + 1, slots), NOBODY, np.int32)
+        venues = int(markets.venue.max()) + 1
+        self.collateral = np.zeros((venues, accounts.cash.shape[0]), np.int64)
+        """What 1e8 units of an asset count as margin of a venue's cross rows, (V, A) in settlement units."""
+        self.perp_of_slot = np.full((venues, slots), NOBODY, np.int32)
         for m in range(count):
             if markets.kind[m] == PERPETUAL:
                 self.perp_of_slot[markets.venue[m], markets.slot[m]] = m
@@ -78,10 +83,11 @@ class TradingFloor:
         volume, net, high = (self._tally[:, column].copy() for column in range(3))
         return Tally(volume, net, high, low, self._messages, self._fills, self._refused)
 
-    def trade(self, messages: NDArray[Any], mark_ticks: I64, moment: int) -> I64:
+    def trade(self, messages: NDArray[Any], mark_ticks: I64, moment: int, in_order: bool = False) -> I64:
         """Execute a batch; returns, per message as given, the handle of what rests. The fills are then in `self.fills`.
 
-        `messages` MESSAGE (n,), any order; `mark_ticks` int64 (M,); `moment` keys the draws of the batch's order.
+        `messages` MESSAGE (n,), any order; `mark_ticks` int64 (M,); `moment` keys the draws of the batch's order;
+        `in_order` executes it as given (auctions).
         Handles int64 (n,), NOBODY where nothing rests. A refused message is no error; a batch beyond the stated limits
         of the books raises `BookLimitError`.
         """
@@ -90,7 +96,7 @@ class TradingFloor:
         self.fills = _NO_FILLS
         if n == 0:
             return handles
-        order = np.argsort(priorities(messages, self.seed, moment), kind="stable")
+        order = np.arange(n) if in_order else self._order(messages, moment)
         batch = messages[order]
         self._admit(batch, mark_ticks)
         outcome = self.books.match(batch, self.net_lots, self.net_offset, self.log.next_seq)
@@ -105,12 +111,17 @@ class TradingFloor:
         self.fills = outcome.fills
         return handles
 
+    def _order(self, messages: NDArray[Any], moment: int) -> I64:
+        """Positions of the messages in the order of their execution, int64 (n,)."""
+        return np.argsort(priorities(messages, self.seeds, self.first_row, moment), kind="stable")
+
     def _admit(self, batch: NDArray[Any], mark_ticks: I64) -> None:
         m, a = self.markets, self.accounts
         refused = admit(
-            batch, self.books.orders, mark_ticks, m.kind, m.venue, m.slot, m.settle, m.base, m.tick_value, m.lot_units,
-            m.taker_fee, m.band, m.price_filter, self.perp_of_slot, m.tier_floor, m.tier_leverage, a.mode, a.leverage,
-            a.cash, a.reserved, a.margin, a.position, a.entry_cost, a.open_bid, a.open_ask, self.next_order,
+            batch, self.books.orders, mark_ticks, m.kind, m.venue, m.slot, m.settle, m.base, m.tick_value, m.inverse,
+            m.lot_units, m.taker_fee, m.band, m.price_filter, self.perp_of_slot, m.tier_floor, m.tier_leverage,
+            self.collateral, a.mode, a.leverage, a.cash, a.reserved, a.margin, a.position, a.entry_cost, a.open_bid,
+            a.open_ask, self.next_order,
         )  # fmt: skip
         self.next_order += batch.size
         self._refused += refused
@@ -120,9 +131,9 @@ class TradingFloor:
         if fills.size == 0:
             return
         post(
-            fills, fees, self.fee_row, mark_ticks, m.kind, m.slot, m.settle, m.base, m.tick_value, m.lot_units,
-            m.taker_fee, m.maker_fee, self.forced_fee, a.mode, a.leverage, a.cash, a.reserved, a.margin, a.position,
-            a.entry_cost, a.open_bid, a.open_ask, a.touched, self._tally,
+            fills, fees, self.fee_row, mark_ticks, m.kind, m.slot, m.settle, m.base, m.tick_value, m.inverse,
+            m.lot_units, m.taker_fee, m.maker_fee, self.forced_fee, a.mode, a.leverage, a.cash, a.reserved, a.margin,
+            a.position, a.entry_cost, a.open_bid, a.open_ask, a.touched, self._tally,
         )  # fmt: skip
 
     def _log_trade(
@@ -135,7 +146,7 @@ class TradingFloor:
             first = self.log.add(
                 FILL_EVENT, fills.size, market=market, asset=m.settle[market], account=fills["taker"],
                 counterparty=fills["maker"], side=fills["side"], order_id=fills["taker_order"], price_ticks=price,
-                size_lots=size, amount=price * size * m.tick_value[market], fee_taker=fees[:, 0], fee_maker=fees[:, 1],
+                size_lots=size, amount=np.abs(m.value(market, size, price)), fee_taker=fees[:, 0], fee_maker=fees[:, 1],
                 reason=fills["reason"], cause=fills["cause"],
             )  # fmt: skip
             self.last_fill_seq[market] = np.arange(first, first + fills.size)
@@ -179,7 +190,11 @@ class TradingFloor:
         )  # fmt: skip
         both = np.concatenate([account, counterparty])
         self.net_lots[self.net_offset[market] + both] = a.position[slot, both]
-        price = np.abs(value) // (np.maximum(np.abs(lots), 1) * m.tick_value[market])
+        size = np.maximum(np.abs(lots), 1)
+        if m.inverse[market]:
+            price = int(m.inverse[market]) // np.maximum(np.abs(value) // size, 1)
+        else:
+            price = np.abs(value) // (size * m.tick_value[market])
         self.log.add(
             kind, account.size, market=market, asset=settle, account=account, counterparty=counterparty,
             side=np.sign(lots), price_ticks=price, size_lots=np.abs(lots), amount=value, cause=cause,

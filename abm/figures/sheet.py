@@ -19,6 +19,8 @@ HEADER_IN = 0.36
 KEY_IN = 0.26
 """Width of a sign in a legend."""
 GAP_IN = 0.16
+LETTER_IN = 0.35
+"""How far left of its axes the letter of a panel stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Sheet:
         """Letter, title, unit; the legend at the right; one grey line below."""
         first, second = self.down_in + 0.145, self.down_in + 0.295
         ink = self.colours.perp
-        mark = self.write(0.27, first, letter, fontsize=TITLE_PT, fontweight="bold", color=ink)
+        mark = self.write(self.left_in - LETTER_IN, first, letter, fontsize=TITLE_PT, fontweight="bold", color=ink)
         head = self.write(self.left_in, first, title, fontsize=TITLE_PT, fontweight="bold", color=ink)
         start = self.left_in + self.width_of(head) + 0.08
         right = self.width_in - self.right_in

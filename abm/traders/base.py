@@ -114,6 +114,11 @@ class World:
             self.accounts.margin[slot, rows] = margin
 
 
+def bare_model() -> Any:
+    """A Mesa model without a market, to hold participants in the small worlds of experiments."""
+    return mesa.Model(rng=1)
+
+
 class Participant(mesa.Agent):
     """A participant that decides by arrays; `parameters` is its frozen parameters object.
 
@@ -123,6 +128,8 @@ class Participant(mesa.Agent):
 
     machine = False
     latency = PEOPLE_LATENCY
+    venue = 0
+    """Id of the venue where it trades."""
     _ids = AGENT_NUMBERS
 
     def __init__(self, model: Any, parameters: Parameters) -> None:

@@ -6,6 +6,10 @@ the steps of one maker are geometric, and the makers' steps are shifted against 
 Centre. c = (1 - w) mid + w last, moved against the own inventory: c (1 - skew q / Q), the first-order term of the
 reservation price of Avellaneda and Stoikov (2008); q inventory (perpetual and spot coins together), Q its limit.
 
+Optimal rules (`quoting`). The innermost quote is then one clip at the distance that `abm.traders.quotes` gives for the
+inventory, about that rule's centre, and the rest of the ladder stands behind it. Inventory then acts through the price;
+the share shown falls only at the limit, where the rule has no quote, and there to what is never withdrawn.
+
 Share shown. s = max(sticky, obliged, g i l) with
     g  thinning: falls at once to g* = 1 / min(fmax, 1 + (z / z0)**p), comes back by dg/dt = (g* - g) / tau;
        z is `abm.traders.stress`, z0 lognormal over makers;
@@ -21,103 +25,24 @@ Grades: ladder and thinning are calibrated to reported depth, in calm and by z; 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from abm.events import BY_QUOTE
-from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream, uniforms
 from abm.state import I64, MAKER, MESSAGE, NOBODY, REPLACE
 from abm.traders.base import MACHINE_LATENCY, Batch, Participant, View, World
 from abm.traders.makers_kernel import quote
+from abm.traders.makers_parameters import MakersParameters
+from abm.traders.quotes import Asymptotic, AvellanedaStoikov, Exact, Quotes, QuotingModel, Rule, Symmetric
 from abm.traders.stress import PriceMemory
 
-SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
+__all__ = ["Makers", "MakersParameters", "ladder"]
+
 _AWAKE = stream("maker awake")
 _TASTE = stream("maker taste")
-
-
-class MakersParameters(Parameters):
-    """Market makers of one venue."""
-
-    count: int = quantity(
-        20, unit="makers", source="number of large quoting firms, not observed", ge=1, le=400, likely=(10, 40)
-    )
-    depth_coins: float = quantity(
-        2090.0,
-        unit="BTC",
-        source="$244m of bids within 1 % (median of 5 days, 30-s snapshots of the Binance book) at 116,830",
-        ge=0.0,
-        grade="B",
-        text="normal depth within 1 % of the centre on each side of the perpetual, all makers",
-    )
-    depth_exponent: float = quantity(
-        1.13,
-        unit="-",
-        source="cumulative depth of BTC against distance, order-book snapshots",
-        gt=0.2,
-        le=3.0,
-        grade="B",
-    )
-    spot_share: float = quantity(
-        0.3, unit="-", source="spot over perpetual depth, not observed", ge=0.0, le=5.0, likely=(0.15, 0.6)
-    )
-    reach: float = quantity(
-        0.14, unit="fraction", source=SEARCH, gt=0.0, lt=0.9, text="farthest quote on the perpetual"
-    )
-    spot_reach: float = quantity(0.08, unit="fraction", source="bounds the coins tied up", gt=0.0, lt=0.9)
-    steps: int = quantity(
-        36, unit="steps", source="resolution: a step is 1.4 times as far as the one before", ge=2, le=200
-    )
-    first_ticks: float = quantity(
-        1.0, unit="ticks", source="the calm spread of the perpetual is 1 tick", ge=0.5, le=1000.0, grade="M"
-    )
-    thinning_level: float = quantity(15.8, unit="-", source=SEARCH, gt=0.0, grade="calibrated", likely=(12.0, 18.0))
-    thinning_spread: float = quantity(0.5, unit="log", source=SEARCH, ge=0.0, le=2.0, text="sd of ln z0 over makers")
-    thinning_power: float = quantity(
-        2.35, unit="-", source=SEARCH, ge=0.0, le=8.0, grade="calibrated", likely=(1.75, 2.4)
-    )
-    thinning_max: float = quantity(25.0, unit="-", source=SEARCH, ge=1.0, grade="calibrated", likely=(25.0, 100.0))
-    return_s: float = quantity(
-        400.0, unit="s", source=SEARCH, gt=0.0, likely=(120.0, 600.0), text="tau, hardly identified"
-    )
-    requote_rate: float = quantity(
-        0.8, unit="1/s", source=SEARCH, gt=0.0, le=1.0, likely=(0.5, 1.0), text="probability of a look within a second"
-    )
-    last_weight: float = quantity(0.4, unit="-", source=SEARCH, ge=0.0, le=1.0, text="w, hardly matters")
-    inventory_coins: float = quantity(
-        5000.0, unit="BTC", source=SEARCH, gt=0.0, likely=(2500.0, 15000.0), text="sum of the makers' inventory limits"
-    )
-    skew: float = quantity(
-        0.0001, unit="fraction", source="sign and shape after Avellaneda and Stoikov, size assumed", ge=0.0, le=0.05
-    )
-    sticky: float = quantity(
-        0.03, unit="-", source=SEARCH, ge=0.0, le=1.0, likely=(0.0, 0.05), text="share never withdrawn"
-    )
-    obliged: float = quantity(
-        0.0,
-        unit="-",
-        source="policy: no maker on 10 Oct 2025 had to stay",
-        ge=0.0,
-        le=1.0,
-        text="least share of the normal size",
-    )
-    loss_share: float = quantity(
-        0.15,
-        unit="-",
-        source="makers with reported losses stopped quoting; how much it took was not reported",
-        gt=0.0,
-        likely=(0.05, 0.5),
-        text="median loss, as a share of risk capital, at which a maker stops",
-    )
-    loss_spread: float = quantity(0.5, unit="log", source="not observed", ge=0.0, le=2.0)
-    pause_s: float = quantity(1800.0, unit="s", source="not observed", ge=0.0, likely=(300.0, 7200.0))
-    leverage: int = quantity(4, unit="x", source="keeps the whole ladder inside the tier limits", ge=1, le=20)
-    price_tolerance: float = quantity(
-        0.25, unit="of the distance", source="saves messages; deep quotes move less often", ge=0.0, lt=1.0
-    )
-    size_tolerance: float = quantity(0.25, unit="-", source="saves messages", ge=0.0, lt=1.0)
 
 
 def ladder(
@@ -151,13 +76,53 @@ def ladder(
     return distance, cumulative
 
 
+def clip_ladder(
+    parameters: MakersParameters, depth_coins: float, reach: float, tick: float, lot_coins: float, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ladder behind an optimal quote; arguments and results as of `ladder`.
+
+    The first step is one clip at distance 0 (from where the rule puts it), the others a ladder of one step less.
+    """
+    makers, behind = parameters.count, parameters.steps - 1
+    clip = np.full((makers, 1), parameters.clip_coins / lot_coins)
+    distance, cumulative = np.zeros((makers, 1)), clip
+    if behind:
+        shorter = parameters.model_copy(update={"steps": behind})
+        tables = ladder(shorter, depth_coins, reach, tick, lot_coins, seed)
+        distance = np.concatenate([distance, tables[0]], axis=1)
+        cumulative = np.concatenate([clip, clip + tables[1]], axis=1)
+    return distance, cumulative
+
+
+def optimal_rule(parameters: MakersParameters, price_usd: float, tick_s: float) -> Rule:
+    """The rule of `parameters.quoting`: inventory in clips, time in seconds, prices as fractions of `price_usd`."""
+    p = parameters
+    # what a clip gains when the price rises by all of itself
+    clip_usd = p.clip_coins * price_usd
+    model = QuotingModel(p.risk_aversion * clip_usd, p.volatility, p.arrival_decay, p.arrival_rate)
+    if p.quoting == "avellaneda-stoikov":
+        return AvellanedaStoikov(model)
+    if p.quoting == "symmetric":
+        return Symmetric(model, p.horizon_s)
+    if p.quoting == "glft":
+        return Exact(model, p.clips, tick_s, p.horizon_s)
+    return Asymptotic(model)
+
+
 class Makers(Participant):
-    """All market makers of a venue: machines with one account row each and a ladder on perpetual and spot market."""
+    """All market makers of a venue: machines with one account row each and a ladder on perpetual and spot market.
+
+    `perps` (makers,) gives each maker a perpetual of its own instead of the world's (many markets side by side).
+    """
 
     machine = True
     latency = MACHINE_LATENCY
     row_kind = MAKER
     parameters: MakersParameters
+
+    def __init__(self, model: Any, parameters: MakersParameters, perps: I64 | None = None) -> None:
+        super().__init__(model, parameters)
+        self._perps = perps
 
     def rows_needed(self) -> int:
         return self.parameters.count
@@ -168,14 +133,28 @@ class Makers(Participant):
         accounts, markets, rows = world.accounts, world.markets, self.rows
         accounts.kind[rows] = self.row_kind
         accounts.leverage[rows] = p.leverage
-        self.markets = (world.perp, world.spot) if p.spot_share > 0.0 else (world.perp,)
+        perps = np.full(p.count, world.perp) if self._perps is None else self._perps
+        self.markets: tuple[I64, ...] = (perps, np.full(p.count, world.spot)) if p.spot_share > 0.0 else (perps,)
+        """For the perpetual and, where it is quoted, spot: the market of each maker, int64 (makers,)."""
+        # one number where all makers share a book: plain indices are quicker
+        self._at: list[Any] = [int(book[0]) if (book == book[0]).all() else book for book in self.markets]
+        self._slots: Any = markets.slot[self._at[0]]
+        self._watched = np.unique(np.concatenate(self.markets)).tolist()
+        self._place = [np.searchsorted(self._watched, book) for book in self.markets]
+        self._tick_value = markets.tick_value[perps].astype(np.float64)
+        self._start = [world.start_ticks[book].astype(np.float64) for book in self.markets]
+        self._none = np.zeros(p.count)
+        self._rule: Rule | None = None
         self._distance, self._lots = [], []
-        for market in self.markets:
-            perp = market == world.perp
-            tables = ladder(
-                p,
-                p.depth_coins * (1.0 if perp else p.spot_share),
-                p.reach if perp else p.spot_reach,
+        for index, book in enumerate(self.markets):
+            share, market = p.spot_share if index else 1.0, int(book[0])
+            build, sized = ladder, p
+            if p.quoting != "ladder":
+                build, sized = clip_ladder, p.model_copy(update={"clip_coins": p.clip_coins * share})
+            tables = build(
+                sized,
+                p.depth_coins * share,
+                p.spot_reach if index else p.reach,
                 1.0 / float(world.start_ticks[market]),
                 float(markets.lot_coins[market]),
                 world.seed,
@@ -203,8 +182,10 @@ class Makers(Participant):
     def _fund(self, world: World) -> None:
         """Cash for all quotes twice over (a moved order releases its reserve only after the batch), and coins."""
         p, markets = self.parameters, world.markets
-        perp_value = float(world.start_ticks[world.perp]) * float(markets.tick_value[world.perp])
-        self._limit_lots = p.inventory_coins / p.count / float(markets.lot_coins[world.perp])
+        perps = self.markets[0]
+        self._price_usd = float(world.start_ticks[perps[0]]) * float(markets.tick_dollars[perps[0]])
+        perp_value = self._start[0] * markets.tick_value[perps]
+        self._limit_lots = p.inventory_coins / p.count / float(markets.lot_coins[perps[0]])
         self._risk_capital = self._limit_lots * perp_value
         cash = self._risk_capital + 2.2 * self._lots[0][:, -1] * perp_value * (1.0 / p.leverage + p.reach)
         coins = np.zeros(p.count, np.int64)
@@ -215,51 +196,68 @@ class Makers(Participant):
             world.deposit(self.rows, world.btc, coins)
         world.deposit(self.rows, world.usdt, cash.astype(np.int64))
         self._opening_coins = coins
-        self._opening_wealth = self._wealth(float(world.start_ticks[world.perp]), float(world.start_ticks[world.spot]))
+        self._opening_wealth = self._wealth(world.start_ticks[perps], float(world.start_ticks[world.spot]))
 
     def _coins_lots(self) -> NDArray[np.float64]:
         """Spot coins above the opening stock, in lots of the perpetual; shape (makers,)."""
         extra = self.world.accounts.cash[self.world.btc, self.rows] - self._opening_coins
-        lots: NDArray[np.float64] = extra / float(self.world.markets.lot_units[self.world.perp])
+        lots: NDArray[np.float64] = extra / self.world.markets.lot_units[self._at[0]]
         return lots
 
-    def _wealth(self, perp_ticks: float, spot_ticks: float) -> NDArray[np.float64]:
-        """Settled cash, marked position and coins beyond the opening stock, settlement units; shape (makers,)."""
-        world = self.world
-        accounts, markets, slot = world.accounts, world.markets, int(world.markets.slot[world.perp])
-        value = accounts.position[slot, self.rows] * (perp_ticks * float(markets.tick_value[world.perp]))
-        extra = accounts.cash[world.btc, self.rows] - self._opening_coins
-        coin_value = spot_ticks * float(markets.tick_value[world.spot]) / float(markets.lot_units[world.spot])
-        cash = accounts.cash[world.usdt, self.rows] + accounts.margin[slot, self.rows]
-        wealth: NDArray[np.float64] = cash - accounts.entry_cost[slot, self.rows] + value + extra * coin_value
+    def _wealth(self, perp_ticks: Any, spot_ticks: float) -> NDArray[np.float64]:
+        """Settled cash, marked position and coins beyond the opening stock, settlement units; shape (makers,).
+
+        `perp_ticks`: the price at which perpetuals count, one for all or (makers,).
+        """
+        world, rows, slots = self.world, self.rows, self._slots
+        accounts, markets = world.accounts, world.markets
+        value = accounts.position[slots, rows] * (perp_ticks * self._tick_value)
+        cash = accounts.cash[world.usdt, rows] + accounts.margin[slots, rows]
+        wealth: NDArray[np.float64] = cash - accounts.entry_cost[slots, rows] + value
+        if len(self.markets) > 1:
+            spot = world.spot
+            extra = accounts.cash[world.btc, rows] - self._opening_coins
+            coin_value = spot_ticks * float(markets.tick_value[spot]) / float(markets.lot_units[spot])
+            wealth = wealth + extra * coin_value
         return wealth
+
+    def _stress(self, view: View) -> Any:
+        """The larger z of each maker's books, (makers,); one number if all have the same."""
+        if self._memory is None:
+            self._memory = PriceMemory(view.last_ticks, view.tick_s)
+        self._memory.remember(view)
+        z = [self._memory.stress(view, market) for market in self._watched]
+        if len(z) == len(self.markets):
+            return max(z)
+        return np.max([np.take(z, place) for place in self._place], axis=0)
 
     def _scales(self, view: View, fresh: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Share of the normal size (2, makers), inventory over its limit (makers,); `fresh`: first look of a tick."""
         p, world = self.parameters, self.world
-        if self._memory is None:
-            self._memory = PriceMemory(view.last_ticks, view.tick_s)
-        self._memory.remember(view)
-        z = max(self._memory.stress(view, market) for market in self.markets)
-        wanted = 1.0 / np.minimum(p.thinning_max, 1.0 + (z / self._z0) ** p.thinning_power)
+        wanted = self._fast
+        if p.thinning_max > 1.0:
+            wanted = 1.0 / np.minimum(p.thinning_max, 1.0 + (self._stress(view) / self._z0) ** p.thinning_power)
         if fresh:
             back = -math.expm1(-view.tick_s / p.return_s)
             self._fast += np.maximum(wanted - self._fast, 0.0) * back
         np.minimum(self._fast, wanted, out=self._fast)
-        slot = int(world.markets.slot[world.perp])
-        inventory = (world.accounts.position[slot, self.rows] + self._coins_lots()) / self._limit_lots
-        perp_ticks = float(view.mark_ticks[world.perp] or view.last_ticks[world.perp])
-        lost = (
-            self._opening_wealth - self._wealth(perp_ticks, float(view.last_ticks[world.spot]))
-        ) / self._risk_capital
+        held = world.accounts.position[self._slots, self.rows]
+        inventory = (held + self._coins_lots() if len(self.markets) > 1 else held) / self._limit_lots
+        at = self._at[0]
+        mark = view.mark_ticks[at]
+        if not (mark if isinstance(at, int) else mark.all()):  # not marked yet
+            mark = np.where(mark > 0, mark, view.last_ticks[at])
+        wealth = self._wealth(mark, float(view.last_ticks[world.spot]))
+        lost = (self._opening_wealth - wealth) / self._risk_capital
         hit = (lost > self._loss_limit) & (view.seconds >= self._paused_until_s)
         if hit.any():
             # The next pause needs a further loss of the same size, not the old one again.
             self._paused_until_s[hit] = view.seconds + p.pause_s
-            self._opening_wealth[hit] -= lost[hit] * self._risk_capital
+            self._opening_wealth[hit] -= lost[hit] * self._risk_capital[hit]
         willing = self._fast * (view.seconds >= self._paused_until_s)
         side = np.array([[1.0], [-1.0]])
-        scale = willing * np.clip(1.0 - side * inventory, 0.0, 1.0)
+        room = 1.0 - side * inventory
+        scale = willing * (np.clip(room, 0.0, 1.0) if p.quoting == "ladder" else room > 0.0)
         return np.maximum(scale, max(p.sticky, p.obliged)), inventory
 
     def decide(self, view: View, batch: Batch) -> None:
@@ -273,27 +271,52 @@ class Makers(Participant):
             self._awake = uniforms(view.seed, _AWAKE, self._number, view.tick, 0) < (1.0 if first else chance)
         scale, inventory = self._scales(view, fresh)
         self.offered = float(scale.mean())
-        shift = 1.0 - p.skew * np.clip(inventory, -1.0, 1.0)
-        for index, market in enumerate(self.markets):
-            self._quote(view, batch, index, market, scale, shift, fresh, first)
+        if p.quoting == "ladder":
+            skew = 1.0 - p.skew * np.clip(inventory, -1.0, 1.0)
+            for index in range(len(self.markets)):
+                self._quote(view, batch, index, scale, self._middle(view, index, first) * skew, self._none, fresh)
+            return
+        quotes = self._innermost(view, inventory)
+        for index, start in enumerate(self._start):
+            centre = self._middle(view, index, first) + quotes.shift * start
+            self._quote(view, batch, index, scale, centre, quotes.half * start, fresh)
+
+    def _innermost(self, view: View, inventory: NDArray[np.float64]) -> Quotes:
+        """What an optimal rule asks for, as fractions of the opening price.
+
+        `inventory` (makers,) is given as a share of its limit.
+        """
+        p = self.parameters
+        if self._rule is None:
+            self._rule = optimal_rule(p, self._price_usd, view.tick_s)
+        clips = inventory * (p.inventory_coins / p.count / p.clip_coins)
+        return self._rule(clips, p.horizon_s - view.seconds % p.horizon_s)
+
+    def _middle(self, view: View, index: int, first: bool) -> Any:
+        """What each maker takes for the middle price of its book, in ticks; (makers,), or one number for all."""
+        p, at = self.parameters, self._at[index]
+        if p.centre_on == "index":
+            return view.index_ticks[at]
+        bid, ask, last = view.bid_ticks[at], view.ask_ticks[at], view.last_ticks[at]
+        # Before there are quotes, what rests in the book is far from the price and its middle means nothing.
+        if isinstance(at, int):
+            mid = 0.5 * (bid + ask) if bid > 0 and ask > 0 and not first else last
+        else:
+            mid = np.where((bid > 0) & (ask > 0) & (not first), 0.5 * (bid + ask), last)
+        return (1.0 - p.last_weight) * mid + p.last_weight * last
 
     def _quote(
         self,
         view: View,
         batch: Batch,
         index: int,
-        market: int,
         scale: NDArray[np.float64],
-        shift: NDArray[np.float64],
+        centre_ticks: NDArray[np.float64],
+        inner_ticks: NDArray[np.float64],
         refill: bool,
-        first: bool,
     ) -> None:
-        """One market's messages, remembered for `after_trade`."""
-        p = self.parameters
-        bid, ask, last = int(view.bid_ticks[market]), int(view.ask_ticks[market]), int(view.last_ticks[market])
-        # Before there are quotes, what rests in the book is far from the price and its middle means nothing.
-        mid = 0.5 * (bid + ask) if bid > 0 and ask > 0 and not first else float(last)
-        centre = ((1.0 - p.last_weight) * mid + p.last_weight * last) * shift
+        """One book's messages, remembered for `after_trade`."""
+        p, markets = self.parameters, self.markets[index]
         emitted = self._emitted[self._sent :]
         count = quote(
             self._out,
@@ -304,14 +327,15 @@ class Makers(Participant):
             self._awake,
             refill,
             scale,
+            inner_ticks,
             self._distance[index],
             self._lots[index],
-            centre,
-            bid,
-            ask,
+            centre_ticks,
+            markets,
+            view.bid_ticks[markets],
+            view.ask_ticks[markets],
             p.price_tolerance,
             p.size_tolerance,
-            market,
             self.latency,
             BY_QUOTE,
         )

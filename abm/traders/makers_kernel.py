@@ -22,24 +22,26 @@ def quote(
     awake: NDArray[np.bool_],
     refill: bool,
     scale: NDArray[np.float64],
+    inner_ticks: NDArray[np.float64],
     distance: NDArray[np.float64],
     cumulative_lots: NDArray[np.float64],
     centre_ticks: NDArray[np.float64],
-    bid_ticks: int,
-    ask_ticks: int,
+    markets: NDArray[np.int64],
+    bid_ticks: NDArray[np.int64],
+    ask_ticks: NDArray[np.int64],
     price_tolerance: float,
     size_tolerance: float,
-    market: int,
     latency: int,
     reason: int,
 ) -> int:
-    """Write what changes one market's ladders into `out`; returns the number of messages.
+    """Write what changes each maker's ladder in one book into `out`; returns the number of messages.
 
     `orders` is the pool of `Books`; `handles` int64 (makers, 2, steps) are the orders of bids (0) and asks (1) and is
     tidied here; `emitted` int64 receives the flat index into `handles` of each message. `scale` (2, makers) is the
-    share of the normal size, `distance` (makers, steps) the distance from the centre as a fraction, `cumulative_lots`
-    (makers, steps) the normal lots up to and including a step. `bid_ticks`, `ask_ticks`: best prices, 0 = empty;
-    nothing is quoted through them.
+    share of the normal size. A step lies `inner_ticks` (makers,) plus `distance` (makers, steps), a fraction of the
+    centre, from `centre_ticks` (makers,); `cumulative_lots` (makers, steps) are the normal lots up to and including it.
+    `markets` (makers,) is the market of each maker's book. `bid_ticks`, `ask_ticks` (makers,): its best prices, 0 =
+    empty; nothing is quoted through them.
 
     `refill` is true in the first round of a tick only. In later rounds quotes are taken away or moved further out,
     never added: how fast a book refills is a matter of the clock, not of the number of rounds.
@@ -50,12 +52,13 @@ def quote(
         if not awake[maker]:
             continue
         centre = centre_ticks[maker]
+        inner = inner_ticks[maker]
         for index in range(2):
             side = BUY if index == 0 else SELL
-            opposite = ask_ticks if index == 0 else bid_ticks
+            opposite = ask_ticks[maker] if index == 0 else bid_ticks[maker]
             placed = 0
             for step in range(steps):
-                reach = distance[maker, step] * centre
+                reach = inner + distance[maker, step] * centre
                 price = side * math.floor(side * centre - reach)
                 if opposite > 0 and side * (price - opposite) >= 0:
                     price = opposite - side
@@ -94,7 +97,7 @@ def quote(
                         if abs(size - live) <= size_tolerance * size:
                             continue
                     op = REPLACE
-                out[count]["market"] = market
+                out[count]["market"] = markets[maker]
                 out[count]["account"] = rows[maker]
                 out[count]["op"] = op
                 out[count]["side"] = side

@@ -89,6 +89,7 @@ class Noise(Participant):
         world.deposit(rows, world.btc, np.full(rows.size, coins, np.int64))
         self._opening_coins = coins
         self._number = np.arange(rows.size)
+        self._first_market = min(world.perp, world.spot)
 
     def _inventory(self, market: int) -> NDArray[np.float64]:
         """Signed inventory over the level at which an account leans back fully; shape (accounts,)."""
@@ -116,7 +117,7 @@ class Noise(Participant):
         # More flow means more orders until every account trades in every tick, then larger ones.
         wanted = share * p.orders_s * view.tick_s * strength / self._number.size
         chance = min(1.0, wanted)
-        stream_id = _FLOW + market
+        stream_id = _FLOW + market - self._first_market
         who = self._number[uniforms(view.seed, stream_id, self._number, view.tick, 0) < chance]
         if who.size == 0:
             return
@@ -126,7 +127,8 @@ class Noise(Participant):
         size = np.floor(mean_lots * spread + uniforms(view.seed, stream_id, who, view.tick, 4)).astype(np.int64)
         block = int(view.seconds // p.direction_s)
         lean = np.clip(self._inventory(market)[who], -1.0, 1.0)
-        side = np.where(uniforms(view.seed, _SIDE + market, who, block, 0) < 0.5 - 0.5 * lean, BUY, SELL)
+        heads = uniforms(view.seed, _SIDE + market - self._first_market, who, block, 0)
+        side = np.where(heads < 0.5 - 0.5 * lean, BUY, SELL)
         keep = size > 0
         orders: NDArray[Any] = batch.add(int(keep.sum()))
         orders["market"], orders["latency"] = market, self.latency

@@ -7,7 +7,7 @@ With gap = F / p - 1 (F fair value, p last price), a buyer wants in all
 and closes the distance to it with speed 1 / tau, when it looks, every `look_s` on average. The share `resting` of
 what it adds becomes a bid below the market, `offset` away and moved along at each look; the rest is taken at once. It
 holds what it bought. m is lognormal over buyers around `margin`; of the capital V the share `spot_share` works in the
-spot market.
+spot market. Value sellers are their mirror image: coins and short positions that are sold well above fair value.
 
 V, m, w, tau and the resting share were found in a search with a one-book prototype (graded calibrated): bids that
 rest, not bids that take, are what keeps net taker flow as small as observed. The split over markets is assumed.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from abm.events import BY_VALUE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream, uniforms
-from abm.state import BUY, CANCEL, CROSS, I64, IOC, LIMIT, NOBODY, REPLACE, VALUE_BUYER
+from abm.state import BUY, CANCEL, CROSS, I64, IOC, LIMIT, NOBODY, REPLACE, SELL, VALUE_BUYER
 from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
@@ -33,7 +33,7 @@ _LOOK = stream("value look")
 
 
 class ValueBuyersParameters(Parameters):
-    """Buyers of large discounts."""
+    """Buyers of large discounts, or sellers of large premiums."""
 
     accounts: int = quantity(60, unit="accounts", source="a resolution", ge=2, le=10_000)
     coins: float = quantity(
@@ -71,6 +71,9 @@ class ValueBuyersParameters(Parameters):
 class ValueBuyers(Participant):
     """Accounts that buy discounts: the first in the spot market, the others on the perpetual; one bid each."""
 
+    side = BUY
+    first_key = 0
+    """Of the keys by which their luck is drawn."""
     latency = PEOPLE_LATENCY
     row_kind = VALUE_BUYER
     parameters: ValueBuyersParameters
@@ -90,20 +93,26 @@ class ValueBuyers(Participant):
         self.market = np.where(self._number < in_spot, world.spot, world.perp)
         share = np.where(self._number < in_spot, p.spot_share / max(in_spot, 1), (1.0 - p.spot_share) / (n - in_spot))
         self._capital_lots = share * p.coins / markets.lot_coins[self.market]
-        self._margin = p.margin * np.exp(p.margin_spread * normals(world.seed, _TASTE, self._number, 0, 0))
-        self._offset = p.offset * np.exp(p.offset_spread * normals(world.seed, _TASTE, self._number, 0, 1))
+        self._key = self._number + self.first_key
+        self._margin = p.margin * np.exp(p.margin_spread * normals(world.seed, _TASTE, self._key, 0, 0))
+        self._offset = p.offset * np.exp(p.offset_spread * normals(world.seed, _TASTE, self._key, 0, 1))
         worth = world.start_ticks[self.market] * markets.tick_value[self.market].astype(np.float64)
-        world.deposit(rows, world.usdt, np.ceil(2.2 * self._capital_lots * worth).astype(np.int64))
+        sells_coins = (self.market == world.spot) & (self.side == SELL)
+        lots = np.where(sells_coins, np.ceil(2.2 * self._capital_lots), 0).astype(np.int64)
+        self._opening_coins = lots * int(markets.lot_units[world.spot])
+        world.deposit(rows, world.btc, self._opening_coins)
+        cash = np.where(sells_coins, 0.0, np.ceil(2.2 * self._capital_lots * worth))
+        world.deposit(rows, world.usdt, cash.astype(np.int64))
         self._handle = np.full(n, NOBODY, np.int64)
         self._keep: I64 = np.zeros(0, np.int64)
         self._old: I64 = np.zeros(0, np.int64)
 
     def bought_lots(self) -> NDArray[np.int64]:
-        """Lots each account holds in its market; shape (accounts,)."""
+        """Lots each account has bought (sellers: sold) in its market; shape (accounts,)."""
         world, slot = self.world, int(self.world.markets.slot[self.world.perp])
-        coins = world.accounts.cash[world.btc, self.rows] // world.markets.lot_units[world.spot]
+        coins = (world.accounts.cash[world.btc, self.rows] - self._opening_coins) // world.markets.lot_units[world.spot]
         held: NDArray[np.int64] = np.where(self.market == world.spot, coins, world.accounts.position[slot, self.rows])
-        return held
+        return self.side * held
 
     def decide(self, view: View, batch: Batch) -> None:
         """Those who look: take a little, and put the bid where it belongs now."""
@@ -111,11 +120,11 @@ class ValueBuyers(Participant):
         chance = -math.expm1(-view.tick_s / p.look_s)
         self._keep = self._old = np.zeros(0, np.int64)
         last = np.maximum(view.last_ticks, 1)[self.market]
-        gap = view.fair_ticks[self.market] / last - 1.0
+        gap = self.side * (view.fair_ticks[self.market] / last - 1.0)
         wanted = self._capital_lots * np.clip((gap - self._margin) / p.width, 0.0, 1.0)
         if not wanted.any() and (self._handle < 0).all():
             return
-        looks = np.flatnonzero(uniforms(view.seed, _LOOK, self._number, view.tick, 0) < chance)
+        looks = np.flatnonzero(uniforms(view.seed, _LOOK, self._key, view.tick, 0) < chance)
         if looks.size == 0:
             return
         missing = np.maximum(wanted - self.bought_lots(), 0.0)[looks]
@@ -129,7 +138,7 @@ class ValueBuyers(Participant):
                 self._handle[me] = NOBODY
         take = np.floor((1.0 - p.resting) * step).astype(np.int64)
         rest = np.floor(np.minimum(resting + p.resting * step, p.resting * missing)).astype(np.int64)
-        price = np.floor(last * (1.0 - self._offset))[looks].astype(np.int64)
+        price = np.floor(last * (1.0 - self.side * self._offset))[looks].astype(np.int64)
         self._send(batch, looks, take, rest, resting, np.maximum(price, 1), last)
 
     def _send(self, batch: Batch, looks: I64, take: I64, rest: I64, resting: I64, price: I64, last: I64) -> None:
@@ -139,14 +148,14 @@ class ValueBuyers(Participant):
         who = looks[takers]
         orders: NDArray[Any] = batch.add(who.size)
         orders["market"], orders["account"], orders["op"] = self.market[who], self.rows[who], IOC
-        orders["price_ticks"], orders["size_lots"] = np.rint(last[who] * (1.0 + p.slip)), take[takers]
-        orders["side"], orders["reason"], orders["latency"] = BUY, BY_VALUE, self.latency
+        orders["price_ticks"], orders["size_lots"] = np.rint(last[who] * (1.0 + self.side * p.slip)), take[takers]
+        orders["side"], orders["reason"], orders["latency"] = self.side, BY_VALUE, self.latency
         mine = looks[bids]
         bid: NDArray[Any] = batch.add(mine.size)
         bid["market"], bid["account"], bid["order"] = self.market[mine], self.rows[mine], self._handle[mine]
         bid["op"] = np.where(rest[bids] == 0, CANCEL, np.where(resting[bids] > 0, REPLACE, LIMIT))
         bid["price_ticks"], bid["size_lots"] = price[bids], rest[bids]
-        bid["side"], bid["reason"], bid["latency"] = BUY, BY_VALUE, self.latency
+        bid["side"], bid["reason"], bid["latency"] = self.side, BY_VALUE, self.latency
         self._keep = np.concatenate([np.full(who.size, NOBODY), mine])
         self._old = np.concatenate(
             [np.full(who.size, NOBODY), np.where(bid["op"] == REPLACE, self._handle[mine], NOBODY)]
@@ -157,3 +166,10 @@ class ValueBuyers(Participant):
         bids = self._keep >= 0
         self._handle[self._keep[bids]] = np.where(handles[bids] >= 0, handles[bids], self._old[bids])
         self._keep = self._old = np.zeros(0, np.int64)
+
+
+class ValueSellers(ValueBuyers):
+    """The mirror image: accounts that sell premiums, coins in the spot market, short positions on the perpetual."""
+
+    side = SELL
+    first_key = 1 << 20

@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.clearing.adl import BinanceQueue
+from abm.clearing.adl import deleveraging_rule
 from abm.clearing.backstop import Backstop
+from abm.clearing.cross import CrossMargin
 from abm.clearing.funding import FundingClock, pay
-from abm.clearing.liquidation import FORCED_FIRST, Forced, LiquidationEngine, LiquidationRules
-from abm.clearing.liquidation_kernel import LIMIT_BAND, LIMIT_BANKRUPTCY, LIMIT_NONE
+from abm.clearing.liquidation import FORCED_FIRST, Forced, LiquidationEngine
 from abm.clearing.margin import MarginLadder
-from abm.clearing.mark import FUNDING_ADJUSTED, MedianMark, spot_index_ticks, tick_ratio
+from abm.clearing.mark import OTHER_VENUES, mark_rule, price_ratio, spot_index_ticks
 from abm.clearing.trading import TradingFloor
-from abm.events import BY_FUND, FUNDING
+from abm.events import BY_FUND, FUNDING, SETTLEMENT
 from abm.state import BUY, FORCED, I64, IOC, MESSAGE, NOBODY, REDUCE_ONLY, SELL, TRIGGER
 from abm.units import MICRO, rate_units
+from abm.venues.basket import Basket
+from abm.venues.engine_rules import backstop_rules, liquidation_rules
+from abm.venues.halts import MoveBreaker
 from abm.venues.preset import FundingRules, PerpetualRules, VenuePreset
 
-LIMIT_RULES = {"bankruptcy": LIMIT_BANKRUPTCY, "band": LIMIT_BAND, "none": LIMIT_NONE}
 LADDER_LEVELS = 1 << 21
 """Buckets of the margin ladder, from tick 0; liquidation prices above share the last one and stay exact."""
 
@@ -45,6 +47,7 @@ class PerpetualDesk:
     Args:
         rules: of this perpetual; the venue's own, on liquidation and backstop, are in `preset`.
         market, spot: market ids of the perpetual and of the spot market its index follows.
+        cross: the venue's cross accounts with several positions or other collateral.
         rows: account rows of the funding remainder and of the insurance fund.
         start_ticks: opening price of each market, int64 (M,).
         last_funding_bp: the rate paid last before the opening, basis points.
@@ -53,46 +56,56 @@ class PerpetualDesk:
 
     def __init__(
         self, rules: PerpetualRules, preset: VenuePreset, floor: TradingFloor, market: int, spot: int,
-        rows: tuple[int, int], start_ticks: I64, last_funding_bp: float, start_s: int,
+        cross: CrossMargin, rows: tuple[int, int], start_ticks: I64, last_funding_bp: float, start_s: int,
     ) -> None:  # fmt: skip
-        self.floor, self.market, self.spot = floor, market, spot
+        self.floor, self.market, self.spot, self.venue = floor, market, spot, int(floor.markets.venue[market])
         self.remainder_row, self.fund_row = rows
         markets = floor.markets
         self.slot, self.settle = int(markets.slot[market]), int(markets.settle[market])
         self.tick_value = int(markets.tick_value[market])
         self.mark_ticks = self.index_ticks = int(start_ticks[market])
         self.start_ms = start_s * 1000
-        self._ratio = tick_ratio(
-            int(markets.tick_value[spot]), int(markets.lot_units[spot]), self.tick_value, int(markets.lot_units[market])
-        )
-        f = rules.funding
-        self._mark_price = MedianMark(rules.mark.basis_points, rules.mark.basis_period_s * 1000, f.interval_h)
-        last_rate = rate_units(str(round(last_funding_bp * 1e-4, 8)))
-        self.funding = FundingClock(
-            self.start_ms, interest=rate_units(f.interest), clamp=rate_units(f.clamp), cap=rate_units(f.cap),
-            interval_h=f.interval_h, period_ms=f.sample_period_s * 1000, linear=f.weights == "linear",
-            last_rate=last_rate,
-        )  # fmt: skip
-        self._impact_units = f.impact_usd * MICRO
-        self._preload(last_rate, rate_units(f.interest), rate_units(f.clamp), f)
-        self.ladder = MarginLadder(market, markets, floor.accounts, 0, LADDER_LEVELS)
-        liquidation = preset.liquidation
-        engine_rules = LiquidationRules(
-            LIMIT_RULES[liquidation.order_limit], rate_units(liquidation.fee), liquidation.sizing == "bring-back"
-        )
-        self.engine = LiquidationEngine(floor, market, self.ladder, engine_rules, self.fund_row)
+        self._ratio = price_ratio(str(markets.tick_dollars[spot]), str(markets.tick_dollars[market]))
+        self.mark_rules = rules.mark
+        self.basket: Basket | None = None
+        """Spot markets of several venues behind the index (`Exchanges` sets it); None = the own spot market."""
+        self.mark_price = mark_rule(rules.mark, rules.funding.interval_h if rules.funding else 8)
+        self.funding = self._funding_clock(rules.funding, last_funding_bp) if rules.funding else None
+        self._pays_on_index = rules.funding is not None and rules.funding.notional == "index"
+        dollar = MICRO if markets.inverse[market] == 0 else int(markets.inverse[market]) // self.mark_ticks
+        self._dollar = dollar
+        engine_rules = liquidation_rules(preset, dollar)
+        self.ladder = MarginLadder(market, markets, floor.accounts, 0, LADDER_LEVELS, engine_rules.margin_share)
+        self.engine = LiquidationEngine(floor, market, self.ladder, engine_rules, self.fund_row, cross)
         self._unload_share = float(preset.backstop.unload_share)
         self._unload_slip = rate_units(preset.backstop.unload_slip)
-        self.backstop = Backstop(self.engine, BinanceQueue(), preset.backstop.floor_usd * MICRO)
+        coin = 10 ** (6 if markets.inverse[market] == 0 else 8)
+        self.backstop = Backstop(
+            self.engine, deleveraging_rule(preset.deleverage.rule, coin), backstop_rules(preset, dollar)
+        )
+        self._cancels_winners = preset.deleverage.cancels_orders
+        self.expiry_ms = int(markets.expiry_ms[market])
+        self.hours, self.breaker = preset.hours, None
+        if preset.hours is not None:
+            terms = (preset.hours.breaker_window_s * 1000, preset.hours.breaker_halt_s * 1000)
+            self.breaker = MoveBreaker(market, float(preset.hours.breaker_move), *terms)
         self._forced: Forced | None = None
         self._cause = NOBODY
         self.unwound = False
 
-    def _preload(self, last_rate: int, interest: int, clamp: int, f: FundingRules) -> None:
+    def _funding_clock(self, f: FundingRules, last_funding_bp: float) -> FundingClock:
         """The interval under way is taken to have had, so far, the premium that gave the last rate (assumed)."""
+        last_rate = rate_units(str(round(last_funding_bp * 1e-4, 8)))
+        interest, clamp = rate_units(f.interest), rate_units(f.clamp)
+        clock = FundingClock(
+            self.start_ms, interest=interest, clamp=clamp, cap=rate_units(f.cap), interval_h=f.interval_h,
+            period_ms=f.sample_period_s * 1000, linear=f.weights == "linear", last_rate=last_rate,
+        )  # fmt: skip
         premium = interest if last_rate == interest else last_rate + (clamp if last_rate > interest else -clamp)
         elapsed_ms = self.start_ms % (f.interval_h * 3_600_000)
-        self.funding.preload(premium, elapsed_ms // (f.sample_period_s * 1000))
+        clock.preload(premium, elapsed_ms // (f.sample_period_s * 1000))
+        self._impact_usd = f.impact_usd
+        return clock
 
     def rebuild(self) -> None:
         """Put every account into the margin ladder; once, after the opening."""
@@ -109,24 +122,26 @@ class PerpetualDesk:
 
         `last_ticks` int64 (M,); rules and sources in `abm.clearing.mark`. Raises ValueError if spot has no price.
         """
-        books = self.floor.books
-        self.index_ticks = spot_index_ticks(
+        books, basket = self.floor.books, self.basket
+        self.index_ticks = basket.index_ticks(books, last_ticks) if basket else spot_index_ticks(
             books.best(self.spot, BUY), int(last_ticks[self.spot]), books.best(self.spot, SELL), *self._ratio
-        )
+        )  # fmt: skip
+        others = basket.others_ticks(books, last_ticks) if basket else 0
         bid, ask = books.best(self.market, BUY), books.best(self.market, SELL)
-        mark = self._mark_price.update(
-            now_ms, self.index_ticks, bid, ask, int(last_ticks[self.market]), self.funding.last_rate
-        )
+        rate = self.funding.last_rate if self.funding else 0
+        mark = self.mark_price.update(now_ms, self.index_ticks, bid, ask, int(last_ticks[self.market]), rate, others)
         self.mark_ticks = mark.ticks
-        source = self.spot if mark.selected == FUNDING_ADJUSTED else self.market
+        source = self.spot if mark.follows_index else self.market
         self._cause = int(self.floor.last_fill_seq[source])
+        if basket and (mark.follows_index or mark.selected == OTHER_VENUES):
+            self._cause = basket.latest(self.floor.last_fill_seq, mark.follows_index)
 
-    def sample_premium(self, now_ms: int) -> None:
+    def _sample_premium(self, clock: FundingClock, now_ms: int) -> None:
         """Premium of the perpetual over its index, from what selling and buying the impact size would get; by clock."""
-        lots = max(self._impact_units // (self.index_ticks * self.tick_value), 1)
+        lots = max(self._impact_usd * self._dollar // abs(self.backstop.value(1, self.index_ticks)), 1)
         books = self.floor.books
         sold, bought = (books.impact_ticks(self.market, side, lots) for side in (SELL, BUY))
-        self.funding.sample(now_ms, sold, bought, self.index_ticks)
+        clock.sample(now_ms, sold, bought, self.index_ticks)
 
     # --- forced action ------------------------------------------------------------------------------------------------
 
@@ -139,16 +154,17 @@ class PerpetualDesk:
         stops["cause"] = self._cause
         return stops
 
-    def liquidate(self, tick: int, totals: ForcedTotals) -> NDArray[Any] | None:
+    def liquidate(self, now_ms: int, totals: ForcedTotals) -> NDArray[Any] | None:
         """Forced orders of accounts below maintenance, after cancels of their own and of deleveraged winners' orders.
 
         MESSAGE (n,), None when there is nothing; adds the accounts to `totals`.
         """
         parts = []
-        if self.backstop.deleveraged_rows:
+        if self.backstop.deleveraged_rows and self._cancels_winners:
             parts.append(self.engine.cancels(np.unique(np.concatenate(self.backstop.deleveraged_rows))))
-            self.backstop.deleveraged_rows.clear()
-        found = self.engine.force(self.mark_ticks, self._cause, tick)
+        self.backstop.deleveraged_rows.clear()
+        self.backstop.note_time(now_ms, self.mark_ticks)
+        found = self.engine.force(self.mark_ticks, self._cause, now_ms)
         self._forced = None
         if found is not None:
             self._forced, messages = found
@@ -156,6 +172,11 @@ class PerpetualDesk:
             totals.long_accounts += int((self._forced.side == SELL).sum())
             totals.short_accounts += int((self._forced.side == BUY).sum())
         return np.concatenate(parts) if parts else None
+
+    def stand_still(self) -> None:
+        """A round in which the market is halted."""
+        self._forced = None
+        self.unwound = False
 
     @property
     def forced_any(self) -> bool:
@@ -200,18 +221,47 @@ class PerpetualDesk:
         order["flags"], order["reason"] = FORCED | REDUCE_ONLY, BY_FUND
         return order
 
+    # --- the end of a dated future ------------------------------------------------------------------------------------
+
+    def expire(self, rounding_row: int, mark_ticks: I64) -> None:
+        """Cancel every order and close every position at the index, once; afterwards nothing trades here any more.
+
+        Values are posted once; what rounding leaves (inverse contracts only) goes to the venue's rounding row.
+        """
+        floor, accounts = self.floor, self.floor.accounts
+        everyone = np.ones(accounts.rows, np.bool_)
+        floor.trade(self.engine.cancels_in(self.market, everyone), mark_ticks, 0)
+        mine = accounts.venue == floor.markets.venue[self.market]
+        rows = np.flatnonzero((accounts.position[self.slot] != 0) & mine)
+        value = floor.markets.value(self.market, accounts.position[self.slot, rows], self.index_ticks)
+        profit = value - accounts.entry_cost[self.slot, rows]
+        accounts.cash[self.settle, rows] += accounts.margin[self.slot, rows] + profit
+        accounts.cash[self.settle, rounding_row] -= int(value.sum())
+        for table in (accounts.margin, accounts.position, accounts.entry_cost):
+            table[self.slot, rows] = 0
+        floor.net_lots[floor.net_offset[self.market] + rows] = 0
+        accounts.touched[rows] = True
+        floor.log.add(
+            SETTLEMENT, market=self.market, asset=self.settle, counterparty=rounding_row,
+            price_ticks=self.index_ticks,
+        )  # fmt: skip
+
     # --- funding ------------------------------------------------------------------------------------------------------
 
     def fund(self, now_ms: int) -> bool:
-        """Sample the premium; pay funding if it is due. True when it was."""
-        if self.funding.wants_sample(now_ms):
-            self.sample_premium(now_ms)
-        if not self.funding.due(now_ms):
+        """Sample the premium; pay funding if it is due. True when it was. A dated future pays none."""
+        clock = self.funding
+        if clock is None:
             return False
-        rate = self.funding.settle(now_ms)
-        pay(self.floor.markets, self.floor.accounts, self.market, self.mark_ticks, rate, self.remainder_row)
+        if clock.wants_sample(now_ms):
+            self._sample_premium(clock, now_ms)
+        if not clock.due(now_ms):
+            return False
+        rate = clock.settle(now_ms)
+        price = self.index_ticks if self._pays_on_index else self.mark_ticks
+        pay(self.floor.markets, self.floor.accounts, self.market, price, rate, self.remainder_row)
         self.floor.log.add(
-            FUNDING, market=self.market, asset=self.settle, counterparty=self.remainder_row,
-            price_ticks=self.mark_ticks, amount=rate,
+            FUNDING, market=self.market, asset=self.settle, counterparty=self.remainder_row, price_ticks=price,
+            amount=rate,
         )  # fmt: skip
         return True

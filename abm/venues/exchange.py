@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.clearing.audit import AuditError
+from abm.clearing.cross import CrossMargin
 from abm.clearing.trading import TradingFloor
 from abm.state import I64, PERPETUAL, SPOT
+from abm.units import rate_units
+from abm.venues.basket import basket_of
 from abm.venues.desk import ForcedTotals, PerpetualDesk
-from abm.venues.preset import VenuePreset
+from abm.venues.halts import Halts
+from abm.venues.preset import HoursRules, VenuePreset
 
 VENUE_ROWS = ("outside world", "fees", "funding remainder", "rounding", "insurance fund")
 """Rows of every venue, first in the account table; their offsets are OUTSIDE_ROW ... FUND_ROW."""
@@ -35,7 +40,8 @@ AGENT_NUMBERS = AgentNumbers()
 class Exchange(mesa.Agent):
     """One venue. As a machine it also sends the orders by which its insurance fund unloads what it took over.
 
-    Its rows begin at `first_row`, in the order of `VENUE_ROWS`; other arguments as in `PerpetualDesk`.
+    Its rows begin at `first_row`, in the order of `VENUE_ROWS`; `day_ms` is the midnight before the opening in
+    milliseconds since 1970 (for expiries); other arguments as in `PerpetualDesk`.
     """
 
     machine = True
@@ -43,25 +49,39 @@ class Exchange(mesa.Agent):
 
     def __init__(
         self, model: Any, venue: int, preset: VenuePreset, floor: TradingFloor, first_row: int, start_ticks: I64,
-        last_funding_bp: float, start_s: int,
+        last_funding_bp: float, start_s: int, day_ms: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(model)
         self.name, self.venue, self.preset, self.floor = preset.name, venue, preset, floor
         self.latency = 0
         markets = floor.markets
         own = np.flatnonzero(markets.venue == venue)
-        self.fund_row = first_row + FUND_ROW
+        self.fund_row, self.rounding_row, self.day_ms = first_row + FUND_ROW, first_row + ROUNDING_ROW, day_ms
         floor.fee_row[own] = first_row + FEES_ROW
         floor.forced_fee[own] = markets.taker_fee[own] if preset.liquidation.pays_taker_fee else 0
-        spot = int(own[markets.kind[own] == SPOT][0])
+        spots = own[markets.kind[own] == SPOT]
+        self.cross = CrossMargin(floor, venue, self._haircuts(preset, spots))
         rules = {f"{preset.name}/{r.name}": r for r in preset.perpetual}
         rows = (first_row + REMAINDER_ROW, self.fund_row)
+        spot_of = {int(markets.base[spot]): int(spot) for spot in spots[::-1]}
         self.desks = [
             PerpetualDesk(
-                rules[markets.names[m]], preset, floor, int(m), spot, rows, start_ticks, last_funding_bp, start_s
+                *(rules[markets.names[m]], preset, floor, int(m), spot_of[int(markets.base[m])]),
+                *(self.cross, rows, start_ticks, last_funding_bp, start_s),
             )
             for m in own[markets.kind[own] == PERPETUAL]
         ]
+
+    def _haircuts(self, preset: VenuePreset, spots: I64) -> dict[int, int]:
+        """Haircut (1e-8) by asset id of what is collateral without settling any position; `spots` are market ids."""
+        markets = self.floor.markets
+        settling = markets.settle[(markets.venue == self.venue) & (markets.kind == PERPETUAL)]
+        stated = {asset.name: asset.haircut for asset in preset.assets if asset.haircut is not None}
+        found = {}
+        for market, rules in zip(spots.tolist(), preset.spot, strict=True):
+            if rules.base in stated and markets.base[market] not in settling:
+                found[int(markets.base[market])] = rate_units(stated[rules.base])
+        return found
 
     def decide(self, view: Any, batch: Any) -> None:
         """The fund unloads a share of its inventory a second, by clock: in the first round of a tick only."""
@@ -75,12 +95,15 @@ class Exchange(mesa.Agent):
         """Its orders never rest."""
 
     def fund_equity(self, mark_ticks: I64) -> int:
-        """Marked equity of the insurance fund over all perpetuals, settlement units; `mark_ticks` int64 (M,)."""
-        accounts = self.floor.accounts
-        total = int(accounts.cash[self.desks[0].settle, self.fund_row])
+        """Marked equity of the insurance fund in the asset of the first perpetual, units; `mark_ticks` int64 (M,)."""
+        accounts, markets = self.floor.accounts, self.floor.markets
+        settle = self.desks[0].settle
+        total = int(accounts.cash[settle, self.fund_row])
         for desk in self.desks:
-            value = int(accounts.position[desk.slot, self.fund_row]) * int(mark_ticks[desk.market]) * desk.tick_value
-            total += value - int(accounts.entry_cost[desk.slot, self.fund_row])
+            held = int(accounts.position[desk.slot, self.fund_row])
+            if held and desk.settle == settle:
+                value = int(markets.value(desk.market, held, mark_ticks[desk.market]))
+                total += value - int(accounts.entry_cost[desk.slot, self.fund_row])
         return total
 
 
@@ -98,10 +121,22 @@ class Exchanges:
         self.index_ticks: I64 = start_ticks.copy()
         self.forced_any = False
         self.unwound = False
-        self._totals = ForcedTotals()
+        self.halts = Halts(floor)
+        self._breakers = [desk.breaker for desk in self.desks if desk.breaker is not None]
+        self.watchers: list[Any] = []
+        """Policies: `after_mark(exchanges, now_ms)` is called with each new mark."""
+        self._totals = [ForcedTotals() for _ in self.venues]
         self._opening_funds = [max(venue.fund_equity(self.mark_ticks), 1) for venue in self.venues]
+        everyone = np.arange(floor.accounts.rows)
+        for venue in self.venues:
+            venue.cross.note(everyone)
+            venue.cross.revalue(self.mark_ticks)
         for desk in self.desks:
             desk.rebuild()
+            if desk.mark_rules.index == "basket":
+                oracle = desk.mark_rules.rule == "median-oracle-ema"
+                names = [venue.name for venue in self.venues]
+                desk.basket = basket_of(desk.mark_rules.basket, desk.market, floor.markets, names, oracle)
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(self.venues)
@@ -111,9 +146,28 @@ class Exchanges:
         return desk.now_ms(model.tick, model.setup.tick_s)
 
     def begin_tick(self) -> None:
-        """Forget the last tick's totals."""
-        self._totals = ForcedTotals()
+        """Forget the last tick's totals; close what has closing hours, open what has waited long enough."""
+        self._totals = [ForcedTotals() for _ in self.venues]
         self.unwound = False
+        for desk in self.desks:
+            if desk.hours is not None:
+                self._keep_hours(desk, desk.hours)
+        now_ms, model = self._now_ms(self.desks[0]), self.venues[0].model
+        if self.halts.halted.any() and self.halts.reopen(now_ms, self.mark_ticks, model.tick * 1024):
+            self.rebucket()
+
+    def _keep_hours(self, desk: PerpetualDesk, hours: HoursRules) -> None:
+        now_ms = self._now_ms(desk)
+        now = datetime.fromtimestamp((self.venues[0].day_ms + now_ms) / 1000, UTC)
+        if not self.halts.until_ms[desk.market] and not hours.is_open(now):
+            closed_ms = round((hours.next_open(now) - now).total_seconds() * 1000)
+            self.halts.halt(desk.market, now_ms + closed_ms, now_ms)
+
+    def passing(self, messages: NDArray[Any]) -> NDArray[Any]:
+        """Messages that may reach their markets, MESSAGE (n,) as given; those to halted markets are refused."""
+        if not self.halts.halted.any():
+            return messages
+        return self.halts.filter(messages, self._now_ms(self.desks[0]), round(self.venues[0].model.setup.tick_s * 1000))
 
     def last_ticks(self) -> I64:
         """Last trade price of each market, int64 (M,); the opening price before the first trade."""
@@ -131,17 +185,26 @@ class Exchanges:
         self.index_ticks[spot] = last[spot]
         for desk in self.desks:
             self.mark_ticks[desk.market] = desk.mark_ticks
+        for venue in self.venues:
+            venue.cross.revalue(self.mark_ticks)
+        now_ms = self._now_ms(self.desks[0])
+        for breaker in self._breakers:
+            breaker.watch(self.halts, int(last[breaker.market]), now_ms)
+        for watcher in self.watchers:
+            watcher.after_mark(self, now_ms)
 
     def liquidate(self) -> NDArray[Any] | None:
         """Forced orders of every account below maintenance, and stops that watch the mark: MESSAGE (n,) or None."""
         self.forced_any = False
-        tick = self.venues[0].model.tick
         parts = []
         for desk in self.desks:
+            if self.halts.until_ms[desk.market]:
+                desk.stand_still()  # forces nothing; its accounts do not count as forced
+                continue
             stops = desk.due_stops()
             if stops.size:
                 parts.append(stops)
-            messages = desk.liquidate(tick, self._totals)
+            messages = desk.liquidate(self._now_ms(desk), self._totals[desk.venue])
             self.forced_any = self.forced_any or desk.forced_any
             if messages is not None:
                 parts.append(messages)
@@ -150,7 +213,9 @@ class Exchanges:
     def absorb(self) -> None:
         """Settle this round's forced accounts; the backstop takes what the book did not; losses; deleverage."""
         for desk in self.desks:
-            desk.absorb(self._totals)
+            if self.halts.until_ms[desk.market]:
+                continue
+            desk.absorb(self._totals[desk.venue])
             # winners' orders are cancelled in the next round: there is one
             self.unwound = self.unwound or desk.unwound
             self.forced_any = self.forced_any or desk.unwound
@@ -161,15 +226,26 @@ class Exchanges:
         touched = self.floor.accounts.touched
         rows = np.flatnonzero(touched)
         if rows.size:
+            for venue in self.venues:
+                venue.cross.note(rows)
             for desk in self.desks:
                 desk.ladder.update(rows, desk.mark_ticks)
             touched[rows] = False
 
     def fund(self) -> None:
         """Funding, when due: longs and shorts pay each other, zero-sum."""
-        paid = [desk.fund(self._now_ms(desk)) for desk in self.desks]
-        if any(paid):
+        changed = [desk.fund(self._now_ms(desk)) for desk in self.desks if not self.halts.dark[desk.market]]
+        changed += [self._expire(venue, desk) for venue in self.venues for desk in venue.desks]
+        if any(changed):
             self.rebucket()
+
+    def _expire(self, venue: Exchange, desk: PerpetualDesk) -> bool:
+        """Settle a dated future whose time has come. True when it was."""
+        if not desk.expiry_ms or venue.day_ms + self._now_ms(desk) < desk.expiry_ms:
+            return False
+        desk.expire(venue.rounding_row, self.mark_ticks)
+        desk.expiry_ms = 0
+        return True
 
     # --- what others ask ----------------------------------------------------------------------------------------------
 
@@ -177,23 +253,23 @@ class Exchanges:
         """Accounts that are below maintenance at the present mark and have not been dealt with."""
         return sum(desk.ladder.crossed(desk.mark_ticks).size for desk in self.desks)
 
-    def tick_totals(self) -> ForcedTotals:
-        """What was forced in this tick so far."""
-        return self._totals
+    def tick_totals(self, venue: int = 0) -> ForcedTotals:
+        """What a venue forced in this tick so far."""
+        return self._totals[venue]
 
-    def fund_equity(self) -> int:
-        """Marked equity of all insurance funds, settlement units."""
-        return sum(venue.fund_equity(self.mark_ticks) for venue in self.venues)
+    def fund_equity(self, venue: int = 0) -> int:
+        """Marked equity of a venue's insurance fund, settlement units."""
+        return self.venues[venue].fund_equity(self.mark_ticks)
 
-    def distress(self) -> float:
-        """0 = the worst-hit fund is as at the opening, 1 = it is used up."""
-        funds = zip(self.venues, self._opening_funds, strict=True)
-        left = [venue.fund_equity(self.mark_ticks) / full for venue, full in funds]
-        return min(max(1.0 - min(left), 0.0), 1.0)
+    def distress(self, venue: int = 0) -> float:
+        """0 = the venue's fund is as at the opening, 1 = it is used up."""
+        left = self.fund_equity(venue) / self._opening_funds[venue]
+        return min(max(1.0 - left, 0.0), 1.0)
 
     def indicated_funding_bp(self, market: int) -> float:
         """The funding rate of a perpetual as it would be fixed now, basis points per 8 hours."""
-        return next(desk.funding.indicated_bp_8h for desk in self.desks if desk.market == market)
+        desk = next(desk for desk in self.desks if desk.market == market)
+        return desk.funding.indicated_bp_8h if desk.funding else 0.0
 
     def check_ladders(self) -> None:
         """Slow audit of the margin ladders; raises `AuditError`."""

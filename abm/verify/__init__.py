@@ -108,10 +108,13 @@ def _contradictions(batch: Batch, markets: list[Market], last_seq: int) -> Itera
     seq, kind, value, reason = batch["seq"], batch["kind"], batch["amount"], batch["reason"]
     fill = kind == FILL_EVENT
     m = np.where(fill, batch["market"], 0)  # any market will do where the column means nothing
-    tick_value, taker_rate, maker_rate = (
+    tick_value, inverse, taker_rate, maker_rate = (
         np.array([getattr(market, name) for market in markets], np.int64)[m]
-        for name in ("tick_value", "taker_fee", "maker_fee")
+        for name in ("tick_value", "inverse", "taker_fee", "maker_fee")
     )
+    price, lots = np.maximum(batch["price_ticks"], 1), batch["size_lots"]
+    coins = inverse // price * lots + (inverse % price) * lots // price
+    worth = np.where(inverse == 0, price * lots * tick_value, coins)
     # ceil(value * rate) in two steps that stay inside 64 bits: minus the floor of minus the value.
     whole, rest = np.divmod(-value, RATE_ONE)
     taker_due, maker_due = (-(whole * rate + rest * rate // RATE_ONE) for rate in (taker_rate, maker_rate))
@@ -120,7 +123,7 @@ def _contradictions(batch: Batch, markets: list[Market], last_seq: int) -> Itera
     checks = {
         "seq does not rise": np.diff(seq, prepend=last_seq) <= 0,
         "cause is not earlier": batch["cause"] >= seq,
-        "value is not price x size": fill & (value != batch["price_ticks"] * batch["size_lots"] * tick_value),
+        "value is not price x size": fill & ((value != worth) | (batch["price_ticks"] <= 0)),
         "taker fee is not the schedule's": fill & ~exempt & (batch["fee_taker"] != taker_due),
         "maker fee is not the schedule's": fill & (batch["fee_maker"] != maker_due),
         "amount is negative": np.isin(kind, PAYMENTS) & (value < 0),

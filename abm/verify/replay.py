@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from abm.events import BAD_DEBT, DELEVERAGE, FILL_EVENT, FUNDING, LIQUIDATION_FEE, TAKEOVER, TRANSFER
-from abm.state import FEES, FUNDING_REMAINDER, NOBODY, PERPETUAL, SPOT
+from abm.events import BAD_DEBT, DELEVERAGE, FILL_EVENT, FUNDING, LIQUIDATION_FEE, SETTLEMENT, TAKEOVER, TRANSFER
+from abm.state import FEES, FUNDING_REMAINDER, NOBODY, PERPETUAL, ROUNDING, SPOT
 from abm.units import RATE_ONE
 
 POSTED = (
@@ -61,6 +61,14 @@ class Market:
     lot_units: int
     taker_fee: int
     maker_fee: int
+    inverse: int = 0
+
+    def value(self, lots: int, price: int) -> int:
+        """Signed value of signed lots; of an inverse contract minus (constant x lots / price), toward zero."""
+        if not self.inverse:
+            return lots * price * self.tick_value
+        coins = self.inverse * abs(lots) // price
+        return -coins if lots > 0 else coins
 
 
 def read_markets(info: dict[str, Any]) -> list[Market]:
@@ -77,6 +85,7 @@ def read_markets(info: dict[str, Any]) -> list[Market]:
             settle=number(item["settle"], info["assets"]),
             base=number(item["base"], info["assets"]),
             **{key: int(item[key]) for key in ("tick_value", "lot_units", "taker_fee", "maker_fee")},
+            inverse=int(item.get("inverse", 0)),
         )
         for item in info["markets"]
     ]
@@ -204,6 +213,8 @@ class Replay:
                 self.exchange(self.markets[m], account, other, side * lots, amount)
             elif kind == FUNDING:
                 self.funding(m, price, amount)
+            elif kind == SETTLEMENT:
+                self.settlement(m, price)
             elif kind in PAYMENTS:
                 wealth[asset][account] -= amount
                 wealth[asset][other] += amount
@@ -216,7 +227,7 @@ class Replay:
         self.fills += 1
         market = self.markets[m]
         cash = self.books.wealth[market.settle]
-        value = side * price * lots * market.tick_value
+        value = side * market.value(lots, price)
         cash[taker] -= taker_fee
         cash[maker] -= maker_fee
         cash[self.fees_row[m]] += taker_fee + maker_fee
@@ -241,11 +252,24 @@ class Replay:
         """Who has a position pays (or receives) the rate on its value, rounded up; the venue keeps the crumbs."""
         market = self.markets[m]
         cash = self.books.wealth[market.settle]
-        unit = mark_ticks * market.tick_value
+        sign = -1 if market.inverse else 1  # of an inverse contract a long's value is negative
         paid = 0
         for row, (venue, lots) in enumerate(zip(self.books.venue, self.books.position[market.slot], strict=True)):
             if lots and venue == market.venue:
-                payment = -(-lots * unit * rate // RATE_ONE)
+                payment = -(-sign * market.value(lots, mark_ticks) * rate // RATE_ONE)
                 cash[row] -= payment
                 paid += payment
         cash[self.remainder_row[m]] += paid
+
+    def settlement(self, m: int, price: int) -> None:
+        """A dated future ends: every position closes at one price; what rounding leaves is the venue's."""
+        market = self.markets[m]
+        position, cost = self.books.position[market.slot], self.books.cost[market.slot]
+        cash, left = self.books.wealth[market.settle], 0
+        for row, venue in enumerate(self.books.venue):
+            if position[row] and venue == market.venue:
+                value = market.value(position[row], price)
+                cash[row] += value - cost[row]
+                left -= value
+                position[row] = cost[row] = 0
+        cash[self.books.row_of(market.venue, ROUNDING)] += left

@@ -1,0 +1,34 @@
+"""Leverage cap and initial-margin floor: how much anybody may borrow against a position.
+
+Both lower the highest leverage of every bracket. Positions that exist at the opening stay as large as they are and
+have more money behind them; what people can open later is smaller.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from abm.parameters import Parameters, quantity
+from abm.state import Markets
+
+
+class LeverageCap(Parameters):
+    """No position may be opened above a multiple of its margin."""
+
+    most: int = quantity(..., unit="x", ge=1, le=1001, source="policy", text="highest leverage on every venue")
+
+    def prepare(self, markets: Markets) -> None:
+        """Lower the brackets' highest leverage."""
+        np.minimum(markets.tier_leverage, self.most, out=markets.tier_leverage)
+
+
+class InitialMarginFloor(Parameters):
+    """Margin to open a position is at least a share of its value."""
+
+    rate: float = quantity(..., unit="share", gt=0, le=1, source="policy", text="least initial margin")
+
+    def prepare(self, markets: Markets) -> None:
+        """Leverage is a whole number: the floor is met or exceeded."""
+        np.minimum(markets.tier_leverage, max(math.floor(1.0 / self.rate), 1), out=markets.tier_leverage)

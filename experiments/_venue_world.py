@@ -1,0 +1,191 @@
+"""One venue without traders: accounts are given, the book is filled by hand. For engine tests and for theory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from abm.book.books import Books
+from abm.clearing.audit import audit_money, audit_structure
+from abm.clearing.trading import TradingFloor
+from abm.events import EventLog
+from abm.state import (
+    FEES,
+    FUND,
+    FUNDING_REMAINDER,
+    I64,
+    ISOLATED,
+    LIMIT,
+    MESSAGE,
+    NOBODY,
+    OUTSIDE,
+    PERPETUAL,
+    ROUNDING,
+    SPOT,
+    Accounts,
+)
+from abm.units import MICRO, RATE_ONE
+from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Exchange, Exchanges
+from abm.venues.preset import VenuePreset, build_markets, load_preset
+
+DEEP_POCKET = len(VENUE_ROWS)
+"""Row of an unlevered account that provides the book."""
+FIRST = DEEP_POCKET + 1
+
+
+def preset(mmr: str = "0.005", leverage: int = 100, **liquidation: Any) -> VenuePreset:
+    """The packaged venue with one flat tier, no trading fees, and the given liquidation rules."""
+    base = load_preset("binance-2025-10")
+    tier = base.perpetual[0].tiers[0].model_copy(update={"maintenance": mmr, "leverage": leverage})
+    perp = base.perpetual[0].model_copy(
+        update={"tiers": (tier,), "taker_fee": "0", "maker_fee": "0", "price_band": "0.5", "price_filter": "0.5"}
+    )
+    rules = base.liquidation.model_copy(update=liquidation)
+    return base.model_copy(update={"perpetual": (perp,), "liquidation": rules})
+
+
+@dataclass(eq=False)
+class Clock:
+    """What an exchange asks of the model that it belongs to: the time."""
+
+    tick: int = 0
+    round: int = 0
+    setup: Any = field(default_factory=lambda: SimpleNamespace(tick_s=1.0))
+
+    def register_agent(self, agent: Any) -> None:
+        """An exchange reports that it belongs here; nobody schedules it."""
+        agent.unique_id = 1
+
+
+class VenueWorld:
+    """One venue with `n` isolated accounts after a deep pocket; marks follow the venue's rule or `set_mark`."""
+
+    def __init__(
+        self,
+        n: int,
+        rules: VenuePreset,
+        start_usd: float = 100_000.0,
+        fund_usd: int = 1_000_000_000,
+        self_trade: int = 0,
+        level: str = "fills",
+        levels: int = 1 << 20,
+    ) -> None:
+        self.markets = build_markets([rules])
+        self.perp = int(np.flatnonzero(self.markets.kind == PERPETUAL)[0])
+        self.spot = int(np.flatnonzero(self.markets.kind == SPOT)[0])
+        self.accounts = Accounts.empty(FIRST + n, 2, 1, self.markets.count)
+        a = self.accounts
+        a.kind[: len(VENUE_ROWS)] = OUTSIDE, FEES, FUNDING_REMAINDER, ROUNDING, FUND
+        a.mode[FIRST:] = ISOLATED
+        a.cash[0, DEEP_POCKET] = 10**17
+        a.cash[1, DEEP_POCKET] = 10**16
+        a.cash[0, FUND_ROW] = fund_usd * MICRO
+        self.start = np.rint(start_usd / self.markets.tick_dollars).astype(np.int64)
+        self.log = EventLog(level)
+        books = Books(self.markets.count, [max(int(t) - levels // 2, 1) for t in self.start], levels, self_trade)
+        self.floor = TradingFloor(self.markets, a, books, self.log, 1)
+        self.model = Clock()
+        self.exchange = Exchange(self.model, 0, rules, self.floor, 0, self.start, 0.0, 75_000)
+        self.desk = self.exchange.desks[0]
+        self.settle_outside()
+
+    def settle_outside(self) -> None:
+        """Whatever was put into accounts by hand came from the outside world."""
+        a = self.accounts
+        a.cash[:, OUTSIDE_ROW] = 0
+        a.cash[:, OUTSIDE_ROW] = -a.cash.sum(axis=1)
+        a.cash[0, OUTSIDE_ROW] -= int((a.margin - a.entry_cost).sum())
+        self.floor.net_lots[:] = a.position.reshape(-1)
+        self.exchanges = Exchanges([self.exchange], self.floor, ["USDT", "BTC"], self.start)
+
+    def hold(self, i: int, lots: int, leverage: int, entry_ticks: int | None = None) -> int:
+        """Give account i a position and its isolated margin, the deep pocket the other side. Returns the row."""
+        a, row = self.accounts, FIRST + i
+        entry = int(self.start[self.perp]) if entry_ticks is None else entry_ticks
+        value = lots * entry * int(self.markets.tick_value[self.perp])
+        a.leverage[row] = leverage
+        a.margin[0, row] = -(-abs(value) // leverage)
+        a.position[0, row], a.entry_cost[0, row] = lots, value
+        a.position[0, DEEP_POCKET] -= lots
+        a.entry_cost[0, DEEP_POCKET] -= value
+        self.settle_outside()
+        return row
+
+    def hold_until(self, first: int, lots: ArrayLike, liquidation_ticks: ArrayLike) -> I64:
+        """Longs from account `first` on, bought at the start, with just the margin that fails at a given tick.
+
+        `lots` and `liquidation_ticks` int64 (n,): largest mark at which each is below maintenance (one flat tier). The
+        deep pocket takes the other side. Returns the rows.
+        """
+        size, ticks = np.atleast_1d(np.asarray(lots, np.int64)), np.asarray(liquidation_ticks, np.int64)
+        a, m = self.accounts, self.perp
+        rows = np.arange(FIRST + first, FIRST + first + size.size)
+        per_tick = int(self.markets.tick_value[m])
+        kept = RATE_ONE - int(self.markets.tier_maintenance[m, 0])
+        owed = (2 * ticks + 1) * per_tick * kept // (2 * RATE_ONE)  # a lot's debt: midway between two ticks
+        value = size * int(self.start[m]) * per_tick
+        a.position[0, rows], a.entry_cost[0, rows], a.margin[0, rows] = size, value, value - size * owed
+        a.position[0, DEEP_POCKET] -= size.sum()
+        a.entry_cost[0, DEEP_POCKET] -= value.sum()
+        self.settle_outside()
+        return rows
+
+    def quote(
+        self, side: int, prices_ticks: Any, lots: Any, account: int = DEEP_POCKET, market: int | None = None
+    ) -> I64:
+        """Limit orders, of the deep pocket unless `account` says otherwise. Returns their handles."""
+        prices = np.atleast_1d(prices_ticks)
+        orders = np.zeros(prices.size, MESSAGE)
+        orders["market"] = self.perp if market is None else market
+        orders["account"], orders["op"], orders["side"] = account, LIMIT, side
+        orders["price_ticks"], orders["size_lots"], orders["order"], orders["cause"] = prices, lots, NOBODY, NOBODY
+        return self.floor.trade(orders, self.exchanges.mark_ticks, 0)
+
+    def send(self, *messages: NDArray[Any]) -> I64:
+        """One batch of messages made by `message`; those of one account keep their order. Returns their handles."""
+        handles = self.floor.trade(np.concatenate(messages), self.exchanges.mark_ticks, 0)
+        self.exchanges.rebucket()
+        return handles
+
+    def message(self, account: int, op: int, side: int = 0, size_lots: int = 0, **fields: int) -> NDArray[Any]:
+        """One message of a row, on the perpetual unless `market` says otherwise."""
+        one = np.zeros(1, MESSAGE)
+        one["market"], one["order"], one["cause"] = self.perp, NOBODY, NOBODY
+        one["account"], one["op"], one["side"], one["size_lots"] = account, op, side, size_lots
+        for name, value in fields.items():
+            one[name] = value
+        return one
+
+    def set_mark(self, ticks: int) -> None:
+        """Put the mark somewhere without a trade."""
+        self.desk.mark_ticks = ticks
+        self.exchanges.mark_ticks[self.perp] = ticks
+
+    def liquidate_until_quiet(self, rounds: int = 8) -> None:
+        """Rounds of liquidation at the present mark, audited."""
+        self.exchanges.rebucket()
+        for _ in range(rounds):
+            forced = self.exchanges.liquidate()
+            if forced is not None:
+                self.floor.trade(forced, self.exchanges.mark_ticks, 1)
+            else:
+                self.floor.fills = self.floor.fills[:0]
+            self.exchanges.absorb()
+            self.audit()
+            if not self.exchanges.forced_any:
+                return
+
+    def audit(self) -> None:
+        """Money, books, reserves and ladders, from scratch; raises `AuditError`."""
+        audit_money(self.floor, ["USDT", "BTC"])
+        audit_structure(self.floor)
+        self.exchanges.check_ladders()
+
+    @property
+    def fund_cash(self) -> int:
+        """Cash of the insurance fund in settlement units."""
+        return int(self.accounts.cash[0, FUND_ROW])
