@@ -253,6 +253,38 @@ def replay(
 
 
 @app.command()
+def unwind(
+    snapshot: Annotated[Path, typer.Argument(help="CSV or Parquet: id, side, size, entry, margin[, mode]")],
+    mark: Annotated[float, typer.Option(min=1e-9, help="mark price, dollars")],
+    book: Annotated[Path | None, typer.Option(help="CSV or Parquet: side (bid, ask), price, size")] = None,
+    venue: Annotated[str, typer.Option(help="venue preset or TOML file")] = "binance-2025-10",
+    adl: Annotated[str, typer.Option(metavar="RULE", help="deleveraging rule instead of the venue's own")] = "",
+    fund: Annotated[float | None, typer.Option(min=0, help="fund's capital instead of the venue's")] = None,
+    instrument: Annotated[str, typer.Option(help="derivative of the venue; default its first")] = "",
+    out: OutOption = None,
+) -> None:
+    """Run one liquidation waterfall on a snapshot of accounts: who is forced, who takes over, who pays what."""
+    from abm.figures.unwind import draw_unwind
+    from abm.results import FolderTakenError, free_folder
+    from abm.unwind import BookLevels, read_book, read_snapshot
+    from abm.unwind import unwind as run_unwind
+    from abm.venues.preset import load_preset
+
+    folder = out or free_folder(Path("runs") / f"unwind-{snapshot.stem}")
+    if folder.exists():
+        raise FolderTakenError(f"{folder} exists already and is not overwritten: choose another --out or remove it")
+    accounts, levels = read_snapshot(snapshot), read_book(book) if book else BookLevels.empty()
+    preset = load_preset(venue)
+    console.warn_compile()
+    done = run_unwind(accounts, levels, mark, preset, adl, fund, instrument)
+    console.out.print(done.text(), markup=False)
+    folder.mkdir(parents=True)
+    console.wrote(done.write(folder / "accounts.parquet"))
+    console.wrote(draw_unwind(done, f"{preset.title}: {snapshot.name}", folder / "unwind.png"))
+    console.try_next(f"deleverage unwind {snapshot} --mark {mark:g} --venue {venue} --adl pro-rata")
+
+
+@app.command()
 def verify(folder: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]) -> None:
     """Rebuild every balance of a run from its opening and its events, independently of the model."""
     from abm.verify import verify_run

@@ -10,6 +10,7 @@ import numpy as np
 from abm.book.books import Books
 from abm.clearing.trading import TradingFloor
 from abm.events import EventLog
+from abm.policies import PolicyBook
 from abm.scenario_venues import VenueSetup
 from abm.state import FEES, FUND, FUNDING_REMAINDER, I64, OUTSIDE, PERPETUAL, ROUNDING, SPOT, Accounts
 from abm.traders.arbitrageurs import Arbitrageurs
@@ -68,6 +69,8 @@ class Opening:
         setups = self.scenario.venue_setups()
         presets = [setup.preset for setup in setups]
         self.markets = build_markets(presets)
+        self.policies = PolicyBook(self.scenario.policies)
+        self.policies.prepare(self.markets)
         self.assets = asset_names(presets)
         self.places = [
             Place(number, setup, self._first(number, PERPETUAL), self._first(number, SPOT))
@@ -89,6 +92,8 @@ class Opening:
         self.exchanges = Exchanges(
             [self._exchange(model, place) for place in self.places], self.floor, self.assets, self.start_ticks
         )
+        self.policies.begin(self.exchanges)
+        self.exchanges.watchers.append(self.policies)
         self.machines += [self.bridges] if self.bridges is not None else []
         self.machines += list(self.exchanges)
 
@@ -97,7 +102,7 @@ class Opening:
 
     def _participants(self, model: MarketModel, place: Place) -> None:
         s = place.setup
-        place.retail, place.makers = RetailCohort(model, s.retail), Makers(model, s.makers)
+        place.retail, place.makers = RetailCohort(model, s.retail), Makers(model, self.policies.oblige(s.makers))
         place.hedgers = Hedgers(model, s.hedgers)
         noise, value = Noise(model, s.noise), ValueBuyers(model, s.value_buyers)
         sellers = [ValueSellers(model, s.value_sellers)] if s.value_sellers.coins > 0 else []

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from abm.parameters import Grade, Parameters, quantity
+from abm.policies import Policies
 from abm.scenario_checks import nonsense
 from abm.scenario_venues import DEFAULT_VENUE, Incident, OtherVenue, VenueSetup, named, setup_beside, with_venues
 from abm.settings import (
@@ -162,6 +163,7 @@ class Scenario(Parameters):
     others: tuple[OtherVenue, ...] = ()
     bridges: BridgesParameters = BridgesParameters()
     incidents: tuple[Incident, ...] = ()
+    policies: Policies = Policies()
 
     @field_validator("others")
     @classmethod

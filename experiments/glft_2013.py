@@ -65,7 +65,7 @@ class Options(MakerOptions):
 
 
 QUICK = {"paths": 80, "block": 80, "gammas": [0.1, 1.0]}
-FULL = {"paths": 10_000}
+FULL = {"paths": 4_000}
 
 
 def run(options: Options, say: Callable[[str], None]) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abm.events import DEPOSIT
 from abm.parameters import Parameters, quantity
 from abm.state import FUND
-from abm.venues.exchange import OUTSIDE_ROW, Exchanges
+from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, Exchanges
 
 
 class FundCapital(Parameters):
@@ -14,7 +13,7 @@ class FundCapital(Parameters):
     share: float = quantity(..., unit="share", gt=0, le=1, source="policy", text="of the open interest at the mark")
 
     def begin(self, exchanges: Exchanges) -> None:
-        """Transfers from outside to the funds, on record."""
+        """Opening balances of the funds, paid in from outside; before the opening is recorded."""
         floor = exchanges.floor
         accounts, markets = floor.accounts, floor.markets
         for venue in exchanges:
@@ -27,5 +26,6 @@ class FundCapital(Parameters):
             for asset, wanted in missing.items():
                 more = wanted - int(accounts.cash[asset, venue.fund_row])
                 if more > 0:
-                    outside = venue.fund_row - 4 + OUTSIDE_ROW
-                    floor.transfer(outside, venue.fund_row, asset, more, DEPOSIT)
+                    accounts.cash[asset, venue.fund_row] += more
+                    accounts.cash[asset, venue.fund_row - FUND_ROW + OUTSIDE_ROW] -= more
+        exchanges.note_opening_funds()

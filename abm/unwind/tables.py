@@ -38,6 +38,11 @@ class BookLevels:
     price: F64
     size: F64
 
+    @classmethod
+    def empty(cls) -> BookLevels:
+        """Nobody quotes."""
+        return cls(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
 
 def read_snapshot(path: Path) -> Snapshot:
     """From CSV or Parquet with columns id, side, size, entry, margin and, if wanted, mode (default isolated).

@@ -126,7 +126,7 @@ class Exchanges:
         self.watchers: list[Any] = []
         """Policies: `after_mark(exchanges, now_ms)` is called with each new mark."""
         self._totals = [ForcedTotals() for _ in self.venues]
-        self._opening_funds = [max(venue.fund_equity(self.mark_ticks), 1) for venue in self.venues]
+        self.note_opening_funds()
         everyone = np.arange(floor.accounts.rows)
         for venue in self.venues:
             venue.cross.note(everyone)
@@ -137,6 +137,10 @@ class Exchanges:
                 oracle = desk.mark_rules.rule == "median-oracle-ema"
                 names = [venue.name for venue in self.venues]
                 desk.basket = basket_of(desk.mark_rules.basket, desk.market, floor.markets, names, oracle)
+
+    def note_opening_funds(self) -> None:
+        """The funds as they are now count as undistressed."""
+        self._opening_funds = [max(venue.fund_equity(self.mark_ticks), 1) for venue in self.venues]
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(self.venues)
