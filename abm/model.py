@@ -149,9 +149,6 @@ class MarketModel(mesa.Model):
             for market in np.flatnonzero(self.markets.venue == venue).tolist():
                 self.exchanges.halts.halt(market, until_ms, desk.now_ms(self.tick, tick_s), dark=True)
         self._dark = set(self.markets.venue[self.exchanges.halts.dark].tolist())
-        if self.bridges is not None:
-            away = self._dark | set(self._late)
-            self.bridges.reachable[:] = [place.number not in away for place in self.places]
 
     def advance_world(self) -> None:
         """Move the fair value; news is an event that others can be caused by."""
@@ -206,7 +203,7 @@ class MarketModel(mesa.Model):
         self._look()
         for posting in self.bridges.review(self.view) if self.bridges is not None else ():
             self.floor.transfer(posting.payer, posting.receiver, posting.asset, posting.amount, BY_ARBITRAGE)
-        for treasury in self.treasuries:
+        for treasury in self.treasuries if 0 not in self._dark else ():
             for breach in treasury.review(self.view):
                 self.log.add(COVENANT, side=SELL, market=self.spot, **breach)
             repaid = treasury.take_repayment()
@@ -254,8 +251,8 @@ class MarketModel(mesa.Model):
             round=self.round,
             seconds=self.tick * s.tick_s,
             tick_s=s.tick_s,
-            bid_ticks=books.best_ticks(BUY),
-            ask_ticks=books.best_ticks(SELL),
+            bid_ticks=exchanges.offered(books.best_ticks(BUY)),
+            ask_ticks=exchanges.offered(books.best_ticks(SELL)),
             last_ticks=exchanges.last_ticks(),
             mark_ticks=exchanges.mark_ticks,
             index_ticks=exchanges.index_ticks,
@@ -268,6 +265,9 @@ class MarketModel(mesa.Model):
             fund_distress=exchanges.distress(),
         )
         self.views = [self.view, *(self._view_of(place) for place in self.places[1:])]
+        if self.bridges is not None:
+            halted = self.exchanges.halts.halted
+            self.bridges.reachable[:] = [not halted[p.perp] and p.number not in self._late for p in self.places]
         if self._past.maxlen and self._past.maxlen > 1:
             self._look_back()
 

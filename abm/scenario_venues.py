@@ -132,7 +132,7 @@ def with_venues(table: Table) -> tuple[Table, list[str]]:
             known = isinstance(item, Mapping)
             name = str(item.get("name")) if known else ""
             inner, bad = _with_preset(dict(item), name, f"others.{name}.") if known else (item, [])
-            filled.append(inner)
+            filled += [] if bad else [inner]
             lines += bad
         table = {**table, "others": filled}
     return table, lines

@@ -212,10 +212,10 @@ class Accounts:
     open_bid: I64  # (K, R) lots of resting and waiting orders that are not reduce-only
     open_ask: I64  # (K, R)
     open_orders: I64  # (M, R) number of resting and waiting orders
-    cooldown_until_ms: I64  # (R,) time before which the venue does not force the row again
-    whole_until_ms: I64  # (R,) time before which a forced row is closed whole, not in steps
-    call_until_ms: I64  # (R,) time by which a margin call must be answered; 0 = none
-    backed: NDArray[np.bool_] = field(repr=False)  # (R,) cross rows with coins or tokens that count as collateral
+    cooldown_until_ms: I64  # (K, R) time before which the venue does not force the position again
+    whole_until_ms: I64  # (K, R) time before which a forced position is closed whole, not in steps
+    call_until_ms: I64  # (K, R) time by which a margin call must be answered; 0 = none
+    backed: NDArray[np.bool_] = field(repr=False)  # (A, R) cross rows with coins that are collateral for this asset
     touched: NDArray[np.bool_] = field(repr=False)  # (R,) rows whose liquidation price must be recomputed
 
     @classmethod
@@ -238,10 +238,10 @@ class Accounts:
             open_bid=table(instruments),
             open_ask=table(instruments),
             open_orders=table(markets),
-            cooldown_until_ms=np.zeros(rows, np.int64),
-            whole_until_ms=np.zeros(rows, np.int64),
-            call_until_ms=np.zeros(rows, np.int64),
-            backed=np.zeros(rows, np.bool_),
+            cooldown_until_ms=table(instruments),
+            whole_until_ms=table(instruments),
+            call_until_ms=table(instruments),
+            backed=np.zeros((assets, rows), np.bool_),
             touched=np.zeros(rows, np.bool_),
         )
 

@@ -16,6 +16,8 @@ SATOSHI = 100_000_000
 """Satoshi in a bitcoin."""
 RATE_ONE = 100_000_000
 """A rate of 1 (100 %). One unit is 1e-8."""
+COLLATERAL_UNITS = 10_000_000
+"""Units of an asset whose worth as collateral is stated: few enough that products fit, enough to be exact."""
 INT64_MAX = 9_223_372_036_854_775_807
 MAX_LOTS = 3_000_000_000
 """Largest position in lots: its square stays inside int64, as `mul_div_floor` needs."""

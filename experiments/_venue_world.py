@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from abm.clearing.audit import audit_money, audit_structure
 from abm.clearing.trading import TradingFloor
 from abm.events import EventLog
 from abm.state import (
+    CROSS,
     FEES,
     FUND,
     FUNDING_REMAINDER,
@@ -30,7 +32,7 @@ from abm.state import (
 )
 from abm.units import MICRO, RATE_ONE
 from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Exchange, Exchanges
-from abm.venues.preset import VenuePreset, build_markets, load_preset
+from abm.venues.preset import VenuePreset, asset_names, build_markets, load_preset
 
 DEEP_POCKET = len(VENUE_ROWS)
 """Row of an unlevered account that provides the book."""
@@ -62,34 +64,43 @@ class Clock:
 
 
 class VenueWorld:
-    """One venue with `n` isolated accounts after a deep pocket; marks follow the venue's rule or `set_mark`."""
+    """One venue with `n` isolated accounts after a deep pocket; marks follow the venue's rule or `set_mark`.
+
+    `start_usd`: opening price of every coin, or by the name of the asset. `fund_usd` is in the first asset of the
+    preset, dollars. `day_ms`: midnight before the opening, milliseconds since 1970. `perp`, `spot` and `desk` are the
+    first of their kind.
+    """
 
     def __init__(
         self,
         n: int,
         rules: VenuePreset,
-        start_usd: float = 100_000.0,
+        start_usd: float | Mapping[str, float] = 100_000.0,
         fund_usd: int = 1_000_000_000,
         self_trade: int = 0,
         level: str = "fills",
         levels: int = 1 << 20,
+        day_ms: int = 0,
     ) -> None:
+        self.assets = asset_names([rules])
         self.markets = build_markets([rules])
         self.perp = int(np.flatnonzero(self.markets.kind == PERPETUAL)[0])
         self.spot = int(np.flatnonzero(self.markets.kind == SPOT)[0])
-        self.accounts = Accounts.empty(FIRST + n, 2, 1, self.markets.count)
+        slots = len(rules.perpetual)
+        self.accounts = Accounts.empty(FIRST + n, len(self.assets), slots, self.markets.count)
         a = self.accounts
         a.kind[: len(VENUE_ROWS)] = OUTSIDE, FEES, FUNDING_REMAINDER, ROUNDING, FUND
         a.mode[FIRST:] = ISOLATED
         a.cash[0, DEEP_POCKET] = 10**17
-        a.cash[1, DEEP_POCKET] = 10**16
+        a.cash[1:, DEEP_POCKET] = 10**16
         a.cash[0, FUND_ROW] = fund_usd * MICRO
-        self.start = np.rint(start_usd / self.markets.tick_dollars).astype(np.int64)
+        usd = [start_usd if isinstance(start_usd, float) else start_usd[self.assets[b]] for b in self.markets.base]
+        self.start = np.rint(np.array(usd) / self.markets.tick_dollars).astype(np.int64)
         self.log = EventLog(level)
         books = Books(self.markets.count, [max(int(t) - levels // 2, 1) for t in self.start], levels, self_trade)
         self.floor = TradingFloor(self.markets, a, books, self.log, 1)
         self.model = Clock()
-        self.exchange = Exchange(self.model, 0, rules, self.floor, 0, self.start, 0.0, 75_000)
+        self.exchange = Exchange(self.model, 0, rules, self.floor, 0, self.start, 0.0, 75_000, day_ms)
         self.desk = self.exchange.desks[0]
         self.settle_outside()
 
@@ -98,22 +109,41 @@ class VenueWorld:
         a = self.accounts
         a.cash[:, OUTSIDE_ROW] = 0
         a.cash[:, OUTSIDE_ROW] = -a.cash.sum(axis=1)
-        a.cash[0, OUTSIDE_ROW] -= int((a.margin - a.entry_cost).sum())
+        for slot, settle in zip(self._slots(), self._settles(), strict=True):
+            a.cash[settle, OUTSIDE_ROW] -= int((a.margin[slot] - a.entry_cost[slot]).sum())
         self.floor.net_lots[:] = a.position.reshape(-1)
-        self.exchanges = Exchanges([self.exchange], self.floor, ["USDT", "BTC"], self.start)
+        self.exchanges = Exchanges([self.exchange], self.floor, self.assets, self.start)
 
-    def hold(self, i: int, lots: int, leverage: int, entry_ticks: int | None = None) -> int:
-        """Give account i a position and its isolated margin, the deep pocket the other side. Returns the row."""
-        a, row = self.accounts, FIRST + i
-        entry = int(self.start[self.perp]) if entry_ticks is None else entry_ticks
-        value = lots * entry * int(self.markets.tick_value[self.perp])
+    def _slots(self) -> list[int]:
+        return [int(slot) for slot in self.markets.slot[self.markets.kind == PERPETUAL]]
+
+    def _settles(self) -> list[int]:
+        return [int(asset) for asset in self.markets.settle[self.markets.kind == PERPETUAL]]
+
+    def hold(
+        self, i: int, lots: int, leverage: int, entry_ticks: int | None = None, market: int | None = None,
+        cross: bool = False,
+    ) -> int:  # fmt: skip
+        """Give account i a position and its margin, isolated or as cash, the deep pocket the other side: the row."""
+        a, row, m = self.accounts, FIRST + i, self.perp if market is None else market
+        slot, settle = int(self.markets.slot[m]), int(self.markets.settle[m])
+        value = int(self.markets.value(m, lots, int(self.start[m]) if entry_ticks is None else entry_ticks))
+        margin = -(-abs(value) // leverage)
         a.leverage[row] = leverage
-        a.margin[0, row] = -(-abs(value) // leverage)
-        a.position[0, row], a.entry_cost[0, row] = lots, value
-        a.position[0, DEEP_POCKET] -= lots
-        a.entry_cost[0, DEEP_POCKET] -= value
+        if cross:
+            a.mode[row] = CROSS
+            a.cash[settle, row] += margin
+        else:
+            a.margin[slot, row] = margin
+        a.position[slot, row], a.entry_cost[slot, row] = lots, value
+        a.position[slot, DEEP_POCKET] -= lots
+        a.entry_cost[slot, DEEP_POCKET] -= value
         self.settle_outside()
         return row
+
+    def market_of(self, instrument: str) -> int:
+        """Market id of an instrument of the preset."""
+        return self.markets.names.index(f"{self.exchange.name}/{instrument}")
 
     def hold_until(self, first: int, lots: ArrayLike, liquidation_ticks: ArrayLike) -> I64:
         """Longs from account `first` on, bought at the start, with just the margin that fails at a given tick.
@@ -160,10 +190,14 @@ class VenueWorld:
             one[name] = value
         return one
 
-    def set_mark(self, ticks: int) -> None:
-        """Put the mark somewhere without a trade."""
-        self.desk.mark_ticks = ticks
-        self.exchanges.mark_ticks[self.perp] = ticks
+    def set_mark(self, ticks: int, market: int | None = None) -> None:
+        """Put the mark (of a spot market: its price) somewhere without a trade."""
+        m = self.perp if market is None else market
+        for desk in self.exchange.desks:
+            if desk.market == m:
+                desk.mark_ticks = ticks
+        self.exchanges.mark_ticks[m] = ticks
+        self.exchange.cross.revalue(self.exchanges.mark_ticks)
 
     def liquidate_until_quiet(self, rounds: int = 8) -> None:
         """Rounds of liquidation at the present mark, audited."""
@@ -181,7 +215,7 @@ class VenueWorld:
 
     def audit(self) -> None:
         """Money, books, reserves and ladders, from scratch; raises `AuditError`."""
-        audit_money(self.floor, ["USDT", "BTC"])
+        audit_money(self.floor, self.assets)
         audit_structure(self.floor)
         self.exchanges.check_ladders()
 

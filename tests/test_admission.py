@@ -296,3 +296,13 @@ def test_malformed_orders_leave_no_reserve() -> None:
     world.send(world.message(DEEP_POCKET, REPLACE, 0, 3, price_ticks=980_000, order=handle))
     world.audit()
     assert reserved(world) == FEE and int(world.accounts.open_bid[0, FIRST]) == 1
+
+
+def test_who_only_reduces_needs_no_margin() -> None:
+    """Below initial margin a plain order may close up to the whole position, reserving nothing; one lot more: not."""
+    world = world_with(50, leverage=10, lots=10)  # 1,000 $ held, 100 $ of initial margin needed, 50 there
+    assert place(world, LIMIT, SELL, 11, 1_001_000) == NOBODY
+    assert place(world, LIMIT, SELL, 10, 1_001_000) != NOBODY
+    assert int(world.accounts.reserved[0, FIRST]) == 0 and int(world.accounts.open_ask[0, FIRST]) == 10
+    assert place(world, LIMIT, SELL, 1, 1_001_000) == NOBODY, "together with the first it would open a short"
+    world.audit()

@@ -191,7 +191,7 @@ def test_forced_orders_pay_the_taker_fee_only_where_the_venue_says_so(pays: bool
 def test_cooldown_leaves_a_row_alone() -> None:
     world = VenueWorld(2, preset(takeover_partial="0"))
     rows = [world.hold(i, 1_000, 20) for i in range(2)]
-    world.accounts.cooldown_until_ms[rows[0]] = 75_000 * 1000 + 1000
+    world.accounts.cooldown_until_ms[0, rows[0]] = 75_000 * 1000 + 1000
     world.set_mark(954_000)
     world.liquidate_until_quiet()
     assert world.exchanges.waiting() == 1

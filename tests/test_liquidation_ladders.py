@@ -159,7 +159,7 @@ def test_a_margin_call_has_a_deadline() -> None:
     one_round(world)
     assert of_kind(world, LIQUIDATION)["account"].tolist() == [rows[0]]
     assert of_kind(world, FILL_EVENT)["account"].tolist() == [rows[0]]
-    assert world.accounts.call_until_ms[rows[1]] == 0
+    assert world.accounts.call_until_ms[0, rows[1]] == 0
 
 
 def test_the_clearing_house_stands_in_for_what_the_margin_does_not_cover() -> None:

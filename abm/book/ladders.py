@@ -21,6 +21,8 @@ SIGN_OF_QUEUE = (1, -1, -1, 1, -1, 1)
 CACHE_LINE = 64
 SPAN_UNIT = 1 << 18
 """Ladders are whole multiples of this many ticks, so that no bitmap word is shared by two of them."""
+REACH = 64**RANKS
+"""Levels under one word of the highest rank, beyond which no next price is looked for: no ladder lies across two."""
 MAX_SPAN = 1 << 24
 """Widest price range of one market, ticks."""
 MAX_ORDERS = 1 << 26
@@ -61,8 +63,14 @@ class Ladders:
 
     def _allocate(self, base: I64, span: I64) -> None:
         """Empty ladders for these lowest ticks and numbers of ticks."""
-        start = np.concatenate([[0], np.cumsum(span * LADDERS)])
-        total = int(start[-1])
+        start: list[int] = []
+        total = 0
+        for ticks in np.repeat(span, LADDERS).tolist():
+            if total % REACH + ticks > REACH:
+                total = -(-total // REACH) * REACH
+            start.append(total)
+            total += ticks
+        place = np.array(start)
         self.levels = np.zeros(total, LEVEL)
         sizes = [-(-total // 64 ** (rank + 1)) for rank in range(RANKS)]
         self.ranks = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -70,7 +78,7 @@ class Ladders:
         self.books["base"] = base
         self.books["span"] = span
         for queue, ladder in enumerate(LADDER_OF_QUEUE):
-            self.queues["shift"][queue::QUEUES] = start[:-1] + ladder * span - base
+            self.queues["shift"][queue::QUEUES] = place[ladder::LADDERS] - base
 
     # --- growth -----------------------------------------------------------------------------------
     def make_room_for_orders(self, new: int) -> None:

@@ -28,7 +28,7 @@ from abm.state import (
     STOP_LIMIT,
     TRIGGER,
 )
-from abm.units import MAX_LOTS, RATE_ONE, at_rate_ceil, mul_div_floor, signed_value
+from abm.units import COLLATERAL_UNITS, MAX_LOTS, at_rate_ceil, mul_div_floor, signed_value
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -69,12 +69,13 @@ def admit(
 
     Sets each order's worst price and `unit_reserve` (units per lot), and reserves. For derivatives, initial margin is
     taken on max(|net + bids|, |net - asks|) at the mark; fees and the loss of the worst price against the mark are
-    reserved per order. Spot reserves cash or coins in full. New orders without an id are numbered from `first_id`.
+    reserved per order. Spot reserves cash or coins in full, as far as no position needs them as margin. New
+    orders without an id are numbered from `first_id`.
 
     Shapes: messages MESSAGE (n,), in the order of execution; orders, the books' pool (read only); mark_ticks (ticks),
     market_*, tick_value, inverse, lot_units and the rates (M,), as in `Markets`; perp_of_slot (V, K), -1 = none; tiers
-    (M, T); collateral (V, A), what 1e8 units of an asset count as margin of cross rows, in settlement units; accounts
-    as `Accounts`. Writes messages, reserved, open_bid and open_ask.
+    (M, T); collateral (V, A, A), what `COLLATERAL_UNITS` of the second asset count as margin of cross rows in the
+    first; accounts as `Accounts`. Writes messages, reserved, open_bid and open_ask.
     """
     refused = 0
     next_id = first_id
@@ -142,84 +143,78 @@ def admit(
             messages[i]["op"] = REFUSED
             refused += 1
             continue
-        settle = market_settle[m]
-        covered = False
-        need = 0
-        if market_kind[m] != PERPETUAL and side < 0:
-            unit = lot_units[m]
-            need = unit * size
-            base = market_base[m]
-            covered = cash[base, row] - reserved[base, row] >= need
-            if covered:
-                reserved[base, row] += need
-                messages[i]["unit_reserve"] = unit
-        else:
-            # what the row can put up in the settlement asset
-            venue = market_venue[m]
-            free = cash[settle, row] - reserved[settle, row]
-            if mode[row] != ISOLATED:
-                for a in range(collateral.shape[1]):
-                    if collateral[venue, a] > 0 and a != settle and cash[a, row] > 0:
-                        free += mul_div_floor(cash[a, row], collateral[venue, a], RATE_ONE)
-            cap = np.int64(0)
-            grows = True
-            for k in range(slots):
-                perp = perp_of_slot[venue, k]
-                if perp < 0 or market_settle[perp] != settle:
-                    continue
-                net = position[k, row]
-                bids = open_bid[k, row]
-                asks = open_ask[k, row]
-                mark = mark_ticks[perp]
-                if perp == m:
-                    if side > 0:
-                        bids += size
-                    else:
-                        asks += size
-                exposure = max(abs(net + bids), abs(net - asks))
-                if perp == m:
-                    grows = exposure > abs(net)
-                notional = abs(signed_value(exposure, mark, tick_value[perp], inverse[perp]))
-                requirement = -(-notional // leverage[row])
-                value = signed_value(net, mark, tick_value[perp], inverse[perp])
-                if mode[row] == ISOLATED:
-                    requirement -= -(-abs(value) // leverage[row])
+        # what the row can put up in the asset it pays with
+        asset = market_settle[m] if market_kind[m] == PERPETUAL or side > 0 else market_base[m]
+        venue = market_venue[m]
+        in_cash = cash[asset, row] - reserved[asset, row]
+        free = in_cash
+        if mode[row] != ISOLATED:
+            for a in range(collateral.shape[2]):
+                if collateral[venue, asset, a] > 0 and cash[a, row] > 0:
+                    free += mul_div_floor(cash[a, row], collateral[venue, asset, a], COLLATERAL_UNITS)
+        cap = np.int64(0)
+        grows = True
+        closes = False
+        for k in range(slots):
+            perp = perp_of_slot[venue, k]
+            if perp < 0 or market_settle[perp] != asset:
+                continue
+            net = position[k, row]
+            bids = open_bid[k, row]
+            asks = open_ask[k, row]
+            mark = mark_ticks[perp]
+            if perp == m:
+                if side > 0:
+                    bids += size
                 else:
-                    free += value - entry_cost[k, row]
-                free -= max(requirement, 0)
-                if perp == m:
-                    for t in range(tiers):
-                        if notional >= tier_floor[m, t]:
-                            cap = tier_leverage[m, t]
-            if market_kind[m] == PERPETUAL:
-                mark = mark_ticks[m]
-                if inverse[m] == 0:
-                    loss = max(side * (price - mark), 0) * tick_value[m]
-                    fee = at_rate_ceil(max(price, mark) * tick_value[m], taker_fee[m])
-                else:  # a lot is worth more coins the lower the price; one unit more for what rounding takes
-                    loss = max(side * (inverse[m] // mark - inverse[m] // price) + 1, 0)
-                    fee = at_rate_ceil(inverse[m] // min(price, mark) + 1, taker_fee[m])
-                unit = fee + loss - (-loss // leverage[row])
-                need = unit * size
-                covered = free >= need and (leverage[row] <= cap or not grows)
+                    asks += size
+            exposure = max(abs(net + bids), abs(net - asks))
+            if perp == m:
+                grows = exposure > abs(net)
+                closes = side * net < 0 and (bids if side > 0 else asks) <= abs(net)
+            notional = abs(signed_value(exposure, mark, tick_value[perp], inverse[perp]))
+            requirement = -(-notional // leverage[row])
+            value = signed_value(net, mark, tick_value[perp], inverse[perp])
+            if mode[row] == ISOLATED:
+                requirement -= -(-abs(value) // leverage[row])
             else:
+                free += value - entry_cost[k, row]
+            free -= max(requirement, 0)
+            if perp == m:
+                for t in range(tiers):
+                    if notional >= tier_floor[m, t]:
+                        cap = tier_leverage[m, t]
+        if market_kind[m] == PERPETUAL:
+            mark = mark_ticks[m]
+            if inverse[m] == 0:
+                loss = max(side * (price - mark), 0) * tick_value[m]
+                fee = at_rate_ceil(max(price, mark) * tick_value[m], taker_fee[m])
+            else:  # a lot is worth more coins the lower the price; one unit more for what rounding takes
+                loss = max(side * (inverse[m] // mark - inverse[m] // price) + 1, 0)
+                fee = at_rate_ceil(inverse[m] // min(price, mark) + 1, taker_fee[m])
+            unit = fee + loss - (-loss // leverage[row])
+            need = unit * size
+            covered = free >= need and (leverage[row] <= cap or not grows)
+            if not covered and closes:  # who can only become smaller by it needs no margin for it
+                covered, unit, need = True, 0, 0
+        else:
+            unit = lot_units[m]
+            if side > 0:
                 value = price * tick_value[m]
                 unit = value + at_rate_ceil(value, taker_fee[m])
-                need = unit * size
-                # coins must be paid in cash: unrealised profit does not buy spot
-                covered = min(free, cash[settle, row] - reserved[settle, row]) >= need
-            if covered:
-                reserved[settle, row] += need
-                messages[i]["unit_reserve"] = unit
-                if market_kind[m] == PERPETUAL:
-                    k = market_slot[m]
-                    if side > 0:
-                        open_bid[k, row] += size
-                    else:
-                        open_ask[k, row] += size
+            need = unit * size
+            # spot is paid with what is there: neither unrealised profit nor other collateral buys it
+            covered = min(free, in_cash) >= need
         if not covered:
             messages[i]["op"] = REFUSED
             refused += 1
+            continue
+        reserved[asset, row] += need
+        messages[i]["unit_reserve"] = unit
+        if market_kind[m] == PERPETUAL:
+            k = market_slot[m]
+            if side > 0:
+                open_bid[k, row] += size
+            else:
+                open_ask[k, row] += size
     return refused
-
-

@@ -63,6 +63,7 @@ class Backstop:
     tally: BackstopTally = field(default_factory=BackstopTally)
     deleveraged_rows: list[I64] = field(default_factory=list)  # winners whose orders are still to be cancelled
     previous_mark_ticks: int = 0
+    _topped_up_seq: int = -1
     _excluded: list[int] = field(default_factory=list)
     _peaks: deque[tuple[int, int]] = field(default_factory=deque)  # (time, equity) falling: candidates for the peak
 
@@ -75,7 +76,7 @@ class Backstop:
         """Marked equity of the fund in this settlement asset, over all perpetuals; settlement units."""
         engine = self.engine
         accounts, markets, row = engine.floor.accounts, engine.floor.markets, engine.fund_row
-        total = int(accounts.cash[engine.settle, row])
+        total = int(accounts.cash[engine.settle, row]) + engine.cross.seized_value(row, engine.settle)
         for other in engine.cross.perpetuals.tolist():
             slot = int(markets.slot[other])
             held = int(accounts.position[slot, row])
@@ -130,6 +131,7 @@ class Backstop:
         self._deleverage_inventory(mark_ticks)
         self._share_loss(mark_ticks)
         self._top_up()
+        self._topped_up_seq = self.engine.floor.log.next_seq
         self.previous_mark_ticks = mark_ticks
 
     def take_tally(self) -> BackstopTally:
@@ -148,9 +150,9 @@ class Backstop:
         engine.floor.pass_positions(
             TAKEOVER, engine.market, takeovers.rows, fund, lots, takeovers.value, takeovers.cause
         )
-        self._pay_out(takeovers.rows)
+        self.pay_out(takeovers.rows)
 
-    def _pay_out(self, rows: I64) -> None:
+    def pay_out(self, rows: I64) -> None:
         """An isolated account whose position is gone gets what is left of its margin; the fund pays what it owes.
 
         After a takeover exactly nothing is left; after deleveraging at another price than bankruptcy something may be.
@@ -180,15 +182,20 @@ class Backstop:
     def _top_up(self) -> None:
         """The fund pays what accounts owe that closed beyond bankruptcy without being forced.
 
-        By an order of their own, or as a winner deleveraged at a price worse than the mark. Accounts with a position or
-        coins can still settle themselves.
+        By an order of their own, or as a winner deleveraged at a price worse than the mark. Accounts with a position in
+        this asset, or coins, can still settle themselves.
         """
         engine = self.engine
+        if self._topped_up_seq == engine.floor.log.next_seq:
+            return  # nothing was posted since
         accounts, markets, settle = engine.floor.accounts, engine.floor.markets, engine.settle
         cash = accounts.cash[settle]
-        rows = np.flatnonzero(cash < 0)
+        traders = engine.traders
+        rows = traders.start + np.flatnonzero(cash[traders] < 0)
+        if rows.size == 0:
+            return
         rows = rows[(accounts.kind[rows] < FUND) & (accounts.venue[rows] == markets.venue[engine.market])]
-        rows = rows[~accounts.position[:, rows].any(axis=0)]
+        rows = rows[~accounts.position[np.ix_(engine.cross.slots(settle), rows)].any(axis=0)]
         for row, asset, units, paid in engine.cross.seize(rows, settle, engine.fund_row):
             parties = ((row, engine.fund_row, asset, units), (engine.fund_row, row, settle, paid))
             for payer, receiver, what, amount in parties:
@@ -204,8 +211,10 @@ class Backstop:
     def _share_loss(self, mark_ticks: int) -> None:
         """Every holder of a position pays a part of what the fund lacks to its floor, as far as equity goes."""
         engine = self.engine
+        if not isinstance(self.rule, SocialisedLoss):
+            return
         missing = self.floor_units() - self.equity(mark_ticks)
-        if not isinstance(self.rule, SocialisedLoss) or missing <= 0:
+        if missing <= 0:
             return
         accounts, markets = engine.floor.accounts, engine.floor.markets
         held = accounts.position[engine.slot]
@@ -231,9 +240,8 @@ class Backstop:
         """
         engine = self.engine
         accounts, fund = engine.floor.accounts, engine.fund_row
-        held = int(accounts.position[engine.slot, fund])
-        cost = int(accounts.entry_cost[engine.slot, fund])
-        if self.rule.moves != "positions" or held == 0:
+        held, cost = int(accounts.position[engine.slot, fund]), int(accounts.entry_cost[engine.slot, fund])
+        if held == 0 or self.rule.moves != "positions":
             return
         loss, missing = cost - self.value(held, mark_ticks), self.floor_units() - self.equity(mark_ticks)
         if loss <= 0 or missing <= 0:
@@ -281,7 +289,7 @@ class Backstop:
         self.deleveraged_rows.append(rows)
         rest_lots = side * (abs(lots) - total)
         if rest_lots == 0:
-            self._pay_out(one.rows[one.rows != engine.fund_row])
+            self.pay_out(one.rows[one.rows != engine.fund_row])
         if rest_lots == 0:
             return Takeovers(one.rows[:0], one.lots[:0], one.value[:0], one.cause[:0])
         if row != engine.fund_row:  # what is left goes to the fund at the value that leaves the account with nothing

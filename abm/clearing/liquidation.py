@@ -25,7 +25,7 @@ from abm.clearing.liquidation_kernel import (
 from abm.clearing.margin import MarginLadder
 from abm.clearing.trading import TradingFloor
 from abm.events import BAD_DEBT, BY_LIQUIDATION, LIQUIDATION, LIQUIDATION_FEE, MARGIN_CALL
-from abm.state import BUY, CANCEL, FORCED, I64, IOC, ISOLATED, MESSAGE, NOBODY, REDUCE_ONLY, SELL
+from abm.state import BUY, CANCEL, FORCED, FUND, I64, IOC, ISOLATED, MESSAGE, NOBODY, REDUCE_ONLY, SELL
 from abm.units import RATE_ONE, at_rate_ceil
 
 CANCEL_FIRST, FORCED_FIRST = -2, -1
@@ -95,20 +95,23 @@ class LiquidationEngine:
         self.sold = {BUY: 0, SELL: 0}
         """Value that this round's forced orders traded in the book, by side of the order; settlement units."""
         self.venue_markets = np.flatnonzero(markets.venue == markets.venue[market])
+        rows = np.flatnonzero((floor.accounts.venue == markets.venue[market]) & (floor.accounts.kind < FUND))
+        self.traders = slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
+        """All rows of the venue's traders, and perhaps others."""
 
     def wealth(self, rows: I64) -> I64:
         """What stands behind the positions of rows (n,): isolated margin, cash, or a share of a cross account."""
         accounts = self.floor.accounts
         isolated = accounts.mode[rows] == ISOLATED
         wealth: I64 = np.where(isolated, accounts.margin[self.slot, rows], accounts.cash[self.settle, rows])
-        shared = self.cross.belongs(rows)
+        shared = self.cross.belongs(rows, self.market)
         if shared.any():
             wealth[shared] = self.cross.wealth(rows[shared], self.market)
         return wealth
 
     def account_equity(self) -> I64 | None:
         """Equity of every account, (R,) settlement units, also of cross rows in several parts; None: no such."""
-        rows = self.cross.members
+        rows = self.cross.members(self.market)
         if rows.size == 0:
             return None
         accounts = self.floor.accounts
@@ -133,14 +136,14 @@ class LiquidationEngine:
         if rows.size == 0:
             return None
         m = self.market
-        at_once = accounts.whole_until_ms[rows] > now_ms
+        at_once = accounts.whole_until_ms[self.slot, rows] > now_ms
         lots, limit, equity, required = size_forced(
             rows, self.wealth(rows), at_once, self.slot, mark_ticks, *self._value, int(self.floor.markets.band[m]),
             rules.limit_rule, rules.fee_rate, rules.sizing, rules.step_share, rules.step_above, rules.tiers_down,
             rules.whole_up_to, rules.margin_share, *self._tiers, accounts.mode, accounts.margin, accounts.position,
             accounts.entry_cost,
         )  # fmt: skip
-        waits = accounts.cooldown_until_ms[rows] > now_ms
+        waits = accounts.cooldown_until_ms[self.slot, rows] > now_ms
         if waits.any() or rules.straight_to_backstop:
             lost = equity < _at_rate(required, rules.takeover_step)
             lots[waits | (lost & rules.straight_to_backstop)] = 0
@@ -156,26 +159,27 @@ class LiquidationEngine:
         whole = lots == np.abs(held)
         forced = Forced(rows, lots, side, whole, np.arange(first, first + rows.size))
         if rules.deadline_ms:  # the member's position is closed out at the pace of `recheck_ms`
-            accounts.cooldown_until_ms[rows] = now_ms + rules.recheck_ms
+            accounts.cooldown_until_ms[self.slot, rows] = now_ms + rules.recheck_ms
         elif rules.sizing in (SHARE, LOWER_TIER):
             stepped = rows[~whole & (lots > 0)]
-            accounts.cooldown_until_ms[stepped] = now_ms + rules.recheck_ms
-            accounts.whole_until_ms[stepped] = now_ms + rules.cooldown_ms
+            accounts.cooldown_until_ms[self.slot, stepped] = now_ms + rules.recheck_ms
+            accounts.whole_until_ms[self.slot, stepped] = now_ms + rules.cooldown_ms
         return forced, np.concatenate([self.cancels(rows), self._orders(forced, limit)])
 
     def _after_call(self, rows: I64, now_ms: int, cause: int) -> I64:
         """Margin calls: of the rows below maintenance those whose time to answer is up. New ones are called."""
-        until = self.floor.accounts.call_until_ms
-        open_calls = np.flatnonzero(until)
-        answered = open_calls[(self.floor.accounts.position[self.slot, open_calls] != 0) & ~np.isin(open_calls, rows)]
-        until[answered] = 0
+        accounts = self.floor.accounts
+        until = accounts.call_until_ms[self.slot]
+        open_calls = np.flatnonzero((until > 0) & (accounts.venue == self.ladder.venue))
+        until[open_calls[~np.isin(open_calls, rows)]] = 0  # answered, or closed
         new = rows[until[rows] == 0]
         until[new] = now_ms + self.rules.deadline_ms
         self.floor.log.add(
             MARGIN_CALL, new.size, market=self.market, asset=self.settle, account=new, cause=cause,
             amount=np.full(new.size, self.rules.deadline_ms),
         )  # fmt: skip
-        return rows[until[rows] <= now_ms]
+        due: I64 = rows[until[rows] <= now_ms]
+        return due
 
     def cancels(self, rows: I64) -> NDArray[Any]:
         """Messages that cancel every open order of the rows (n,) on all markets of the venue: MESSAGE (orders,)."""
@@ -213,7 +217,7 @@ class LiquidationEngine:
         sold = np.zeros(accounts.rows, np.int64)
         np.add.at(sold, own["taker"], value)
         rows, rules = forced.rows, self.rules
-        shared = self.cross.belongs(rows)
+        shared = self.cross.belongs(rows, m)
         spare = np.zeros(rows.size, np.int64)
         if shared.any():
             spare[shared] = self.cross.equity(rows[shared], m)[0]

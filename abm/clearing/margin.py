@@ -56,7 +56,7 @@ class MarginLadder:
         self.base_tick = int(base_tick)
         self.levels = int(levels)
         self._tiers = (markets.tier_floor[market], markets.tier_maintenance[market], markets.tier_amount[market])
-        self._venue = int(markets.venue[market])
+        self.venue = int(markets.venue[market])
         self._slot = int(markets.slot[market])
         self._settle = int(markets.settle[market])
         self._value = (int(markets.tick_value[market]), int(markets.inverse[market]), int(margin_share))
@@ -115,7 +115,7 @@ class MarginLadder:
         accounts = self.accounts
         rebucket(
             np.asarray(rows, np.int64),
-            self._venue,
+            self.venue,
             self._slot,
             *self._value,
             self.base_tick,
@@ -123,7 +123,7 @@ class MarginLadder:
             accounts.kind,
             accounts.venue,
             accounts.mode,
-            accounts.backed,
+            accounts.backed[self._settle],
             self._peers,
             accounts.cash[self._settle],
             accounts.margin[self._slot],

@@ -60,8 +60,9 @@ class TradingFloor:
         self._messages = self._fills = self._refused = 0
         slots = accounts.position.shape[0]
         venues = int(markets.venue.max()) + 1
-        self.collateral = np.zeros((venues, accounts.cash.shape[0]), np.int64)
-        """What 1e8 units of an asset count as margin of a venue's cross rows, (V, A) in settlement units."""
+        assets = accounts.cash.shape[0]
+        self.collateral = np.zeros((venues, assets, assets), np.int64)
+        """What `COLLATERAL_UNITS` of the second asset count as margin of cross rows in the first, (V, A, A)."""
         self.perp_of_slot = np.full((venues, slots), NOBODY, np.int32)
         for m in range(count):
             if markets.kind[m] == PERPETUAL:
@@ -207,5 +208,3 @@ class TradingFloor:
         cash[asset, receiver] += amount
         self.accounts.touched[[payer, receiver]] = True
         self.log.add(TRANSFER, asset=asset, account=payer, counterparty=receiver, amount=amount, reason=reason)
-
-

@@ -294,9 +294,11 @@ class Bridges(Participant):
     # --- money between venues -----------------------------------------------------------------------------------------
 
     def review(self, view: View) -> list[Posting]:
-        """What arrives now, and what leaves now for another venue; the caller posts both."""
-        now = [posting for due_s, posting in self.on_the_way if due_s <= view.seconds]
-        self.on_the_way = [item for item in self.on_the_way if item[0] > view.seconds]
+        """What arrives and what leaves now; the caller posts both. A closed venue credits when it is open again."""
+        closed = {leg.outside for leg, open_now in zip(self.legs, self.reachable, strict=True) if not open_now}
+        due = [item[0] <= view.seconds and item[1].payer not in closed for item in self.on_the_way]
+        now = [item[1] for item, arrives in zip(self.on_the_way, due, strict=True) if arrives]
+        self.on_the_way = [item for item, arrives in zip(self.on_the_way, due, strict=True) if not arrives]
         if view.seconds >= self._next_review_s:
             self._next_review_s = view.seconds + self.parameters.review_s
             now += self._departures(view)

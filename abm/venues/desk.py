@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from abm.book.books import Books
 from abm.clearing.adl import deleveraging_rule
 from abm.clearing.backstop import Backstop
 from abm.clearing.cross import CrossMargin
@@ -17,7 +19,7 @@ from abm.clearing.margin import MarginLadder
 from abm.clearing.mark import OTHER_VENUES, mark_rule, price_ratio, spot_index_ticks
 from abm.clearing.trading import TradingFloor
 from abm.events import BY_FUND, FUNDING, SETTLEMENT
-from abm.state import BUY, FORCED, I64, IOC, MESSAGE, NOBODY, REDUCE_ONLY, SELL, TRIGGER
+from abm.state import BUY, FORCED, I64, IOC, ISOLATED, MESSAGE, NOBODY, REDUCE_ONLY, SELL, TRIGGER
 from abm.units import MICRO, rate_units
 from abm.venues.basket import Basket
 from abm.venues.engine_rules import backstop_rules, liquidation_rules
@@ -39,6 +41,17 @@ class ForcedTotals:
     taken_over: int = 0
     deleveraged: int = 0
     deleveraged_accounts: int = 0
+
+
+class Snapshot:
+    """Best prices and last trades of all markets at one moment, in ticks: lists by market id, 0 = an empty side."""
+
+    def __init__(self, books: Books, last_ticks: I64) -> None:
+        self.last_ticks = last_ticks
+        """int64 (M,)."""
+        self.lasts: list[int] = last_ticks.tolist()
+        self.bids: list[int] = books.best_ticks(BUY).tolist()
+        self.asks: list[int] = books.best_ticks(SELL).tolist()
 
 
 class PerpetualDesk:
@@ -72,8 +85,10 @@ class PerpetualDesk:
         self.mark_price = mark_rule(rules.mark, rules.funding.interval_h if rules.funding else 8)
         self.funding = self._funding_clock(rules.funding, last_funding_bp) if rules.funding else None
         self._pays_on_index = rules.funding is not None and rules.funding.notional == "index"
-        dollar = MICRO if markets.inverse[market] == 0 else int(markets.inverse[market]) // self.mark_ticks
-        self._dollar = dollar
+        self._contract_usd = Decimal(rules.inverse_contract or 0)
+        dollar = MICRO
+        if markets.inverse[market]:
+            dollar = int(int(markets.inverse[market]) / (self.mark_ticks * self._contract_usd))
         engine_rules = liquidation_rules(preset, dollar)
         self.ladder = MarginLadder(market, markets, floor.accounts, 0, LADDER_LEVELS, engine_rules.margin_share)
         self.engine = LiquidationEngine(floor, market, self.ladder, engine_rules, self.fund_row, cross)
@@ -117,19 +132,18 @@ class PerpetualDesk:
 
     # --- mark ---------------------------------------------------------------------------------------------------------
 
-    def mark(self, last_ticks: I64, now_ms: int) -> None:
+    def mark(self, seen: Snapshot, now_ms: int) -> None:
         """Index from spot, mark from index, basis and last; and which event moved the input that was selected.
 
-        `last_ticks` int64 (M,); rules and sources in `abm.clearing.mark`. Raises ValueError if spot has no price.
+        Rules and sources in `abm.clearing.mark`. Raises ValueError if spot has no price.
         """
-        books, basket = self.floor.books, self.basket
-        self.index_ticks = basket.index_ticks(books, last_ticks) if basket else spot_index_ticks(
-            books.best(self.spot, BUY), int(last_ticks[self.spot]), books.best(self.spot, SELL), *self._ratio
+        books, basket, spot, m = self.floor.books, self.basket, self.spot, self.market
+        self.index_ticks = basket.index_ticks(books, seen.last_ticks) if basket else spot_index_ticks(
+            seen.bids[spot], seen.lasts[spot], seen.asks[spot], *self._ratio
         )  # fmt: skip
-        others = basket.others_ticks(books, last_ticks) if basket else 0
-        bid, ask = books.best(self.market, BUY), books.best(self.market, SELL)
+        others = basket.others_ticks(books, seen.last_ticks) if basket else 0
         rate = self.funding.last_rate if self.funding else 0
-        mark = self.mark_price.update(now_ms, self.index_ticks, bid, ask, int(last_ticks[self.market]), rate, others)
+        mark = self.mark_price.update(now_ms, self.index_ticks, seen.bids[m], seen.asks[m], seen.lasts[m], rate, others)
         self.mark_ticks = mark.ticks
         source = self.spot if mark.follows_index else self.market
         self._cause = int(self.floor.last_fill_seq[source])
@@ -138,16 +152,21 @@ class PerpetualDesk:
 
     def _sample_premium(self, clock: FundingClock, now_ms: int) -> None:
         """Premium of the perpetual over its index, from what selling and buying the impact size would get; by clock."""
-        lots = max(self._impact_usd * self._dollar // abs(self.backstop.value(1, self.index_ticks)), 1)
+        if self._contract_usd:
+            lots = max(int(self._impact_usd / self._contract_usd), 1)
+        else:
+            lots = max(self._impact_usd * MICRO // abs(self.backstop.value(1, self.index_ticks)), 1)
         books = self.floor.books
         sold, bought = (books.impact_ticks(self.market, side, lots) for side in (SELL, BUY))
         clock.sample(now_ms, sold, bought, self.index_ticks)
 
     # --- forced action ------------------------------------------------------------------------------------------------
 
-    def due_stops(self) -> NDArray[Any]:
-        """Messages that set off the stops which the mark has reached: MESSAGE (n,)."""
+    def due_stops(self) -> NDArray[Any] | None:
+        """Messages that set off the stops which the mark has reached: MESSAGE (n,), None when there are none."""
         handles = self.floor.books.due_stops(self.market, self.mark_ticks)
+        if handles.size == 0:
+            return None
         stops = np.zeros(handles.size, MESSAGE)
         stops["market"], stops["op"], stops["order"], stops["latency"] = self.market, TRIGGER, handles, FORCED_FIRST
         stops["account"] = self.floor.books.orders["account"][handles & 0xFFFFFFFF]
@@ -193,32 +212,41 @@ class PerpetualDesk:
             fills = self.floor.fills
             settled = self.engine.settle_round(self._forced, fills, self.mark_ticks)
             sold = self.engine.sold
-            totals.liquidated_long += sold[SELL]
-            totals.liquidated_short += sold[BUY]
+            totals.liquidated_long += self._micro(sold[SELL])
+            totals.liquidated_short += self._micro(sold[BUY])
             backstop.absorb(settled, self.mark_ticks)
         else:
             backstop.watch(self.mark_ticks)
         tally = backstop.take_tally()
         self.unwound = tally.deleveraged_accounts > 0
-        totals.liquidated_long += tally.long
-        totals.liquidated_short += tally.short
-        totals.taken_over += tally.taken_over
-        totals.deleveraged += tally.deleveraged
+        totals.liquidated_long += self._micro(tally.long)
+        totals.liquidated_short += self._micro(tally.short)
+        totals.taken_over += self._micro(tally.taken_over)
+        totals.deleveraged += self._micro(tally.deleveraged)
         totals.deleveraged_accounts += tally.deleveraged_accounts
+
+    def _micro(self, units: int) -> int:
+        """Micro-dollars of an absolute value at the mark in settlement units; a contract is worth its dollars."""
+        if not self._contract_usd or not units:
+            return units
+        inverse = int(self.floor.markets.inverse[self.market])
+        return int(units * self.mark_ticks * self._contract_usd * MICRO / inverse)
 
     def unloading(self, tick_s: float) -> NDArray[Any] | None:
         """The fund's order of this tick, MESSAGE (1,): a share of its inventory, near the best price; None if flat."""
         held = int(self.floor.accounts.position[self.slot, self.fund_row])
-        if held == 0:
-            return None
+        return self.unloading_in(self.market, held, self.mark_ticks, tick_s) if held else None
+
+    def unloading_in(self, market: int, held: int, price_ticks: int, tick_s: float) -> NDArray[Any]:
+        """The same for signed lots in a market; `price_ticks` serves where the book has no price."""
         side = SELL if held > 0 else BUY
-        best = self.floor.books.best(self.market, -side) or self.mark_ticks
+        best = self.floor.books.best(market, -side) or price_ticks
         order = np.zeros(1, MESSAGE)
-        order["market"], order["account"], order["op"], order["side"] = self.market, self.fund_row, IOC, side
+        order["market"], order["account"], order["op"], order["side"] = market, self.fund_row, IOC, side
         order["size_lots"] = min(abs(held), int(abs(held) * self._unload_share * tick_s) + 1)
         order["price_ticks"] = best + side * (best * self._unload_slip // 100_000_000)
         order["order"], order["cause"] = NOBODY, NOBODY
-        order["flags"], order["reason"] = FORCED | REDUCE_ONLY, BY_FUND
+        order["flags"], order["reason"] = FORCED | (REDUCE_ONLY if market == self.market else 0), BY_FUND
         return order
 
     # --- the end of a dated future ------------------------------------------------------------------------------------
@@ -226,7 +254,8 @@ class PerpetualDesk:
     def expire(self, rounding_row: int, mark_ticks: I64) -> None:
         """Cancel every order and close every position at the index, once; afterwards nothing trades here any more.
 
-        Values are posted once; what rounding leaves (inverse contracts only) goes to the venue's rounding row.
+        Values are posted once; what rounding leaves (inverse contracts only) goes to the venue's rounding row. What an
+        account lacks beyond its margin the fund pays.
         """
         floor, accounts = self.floor, self.floor.accounts
         everyone = np.ones(accounts.rows, np.bool_)
@@ -235,16 +264,19 @@ class PerpetualDesk:
         rows = np.flatnonzero((accounts.position[self.slot] != 0) & mine)
         value = floor.markets.value(self.market, accounts.position[self.slot, rows], self.index_ticks)
         profit = value - accounts.entry_cost[self.slot, rows]
-        accounts.cash[self.settle, rows] += accounts.margin[self.slot, rows] + profit
+        isolated = accounts.mode[rows] == ISOLATED
+        accounts.margin[self.slot, rows[isolated]] += profit[isolated]
+        accounts.cash[self.settle, rows[~isolated]] += profit[~isolated]
         accounts.cash[self.settle, rounding_row] -= int(value.sum())
-        for table in (accounts.margin, accounts.position, accounts.entry_cost):
-            table[self.slot, rows] = 0
+        accounts.position[self.slot, rows] = accounts.entry_cost[self.slot, rows] = 0
         floor.net_lots[floor.net_offset[self.market] + rows] = 0
         accounts.touched[rows] = True
         floor.log.add(
             SETTLEMENT, market=self.market, asset=self.settle, counterparty=rounding_row,
             price_ticks=self.index_ticks,
         )  # fmt: skip
+        self.backstop.pay_out(rows)
+        self.backstop.watch(self.mark_ticks)
 
     # --- funding ------------------------------------------------------------------------------------------------------
 

@@ -16,9 +16,9 @@ from abm.clearing.audit import AuditError
 from abm.clearing.cross import CrossMargin
 from abm.clearing.trading import TradingFloor
 from abm.state import I64, PERPETUAL, SPOT
-from abm.units import rate_units
+from abm.units import INT64_MAX, rate_units
 from abm.venues.basket import basket_of
-from abm.venues.desk import ForcedTotals, PerpetualDesk
+from abm.venues.desk import ForcedTotals, PerpetualDesk, Snapshot
 from abm.venues.halts import Halts
 from abm.venues.preset import HoursRules, VenuePreset
 
@@ -84,12 +84,17 @@ class Exchange(mesa.Agent):
         return found
 
     def decide(self, view: Any, batch: Any) -> None:
-        """The fund unloads a share of its inventory a second, by clock: in the first round of a tick only."""
+        """The fund unloads a share of its inventory a second, by clock: in the first round of a tick only.
+
+        Coins that it seized it sells in the venue's own spot market.
+        """
         if view.round == 1:
             for desk in self.desks:
                 order = desk.unloading(view.tick_s)
                 if order is not None:
                     batch.add(1)[:] = order
+            for spot, lots in self.cross.seized_lots(self.fund_row):
+                batch.add(1)[:] = self.desks[0].unloading_in(spot, lots, int(view.last_ticks[spot]), view.tick_s)
 
     def after_trade(self, handles: I64, offset: int) -> None:
         """Its orders never rest."""
@@ -98,7 +103,7 @@ class Exchange(mesa.Agent):
         """Marked equity of the insurance fund in the asset of the first perpetual, units; `mark_ticks` int64 (M,)."""
         accounts, markets = self.floor.accounts, self.floor.markets
         settle = self.desks[0].settle
-        total = int(accounts.cash[settle, self.fund_row])
+        total = int(accounts.cash[settle, self.fund_row]) + self.cross.seized_value(self.fund_row, settle)
         for desk in self.desks:
             held = int(accounts.position[desk.slot, self.fund_row])
             if held and desk.settle == settle:
@@ -122,6 +127,8 @@ class Exchanges:
         self.forced_any = False
         self.unwound = False
         self.halts = Halts(floor)
+        self._spots = np.flatnonzero(floor.markets.kind == SPOT)
+        self._dated = [(venue, desk) for venue in self.venues for desk in venue.desks if desk.expiry_ms]
         self._breakers = [desk.breaker for desk in self.desks if desk.breaker is not None]
         self.watchers: list[Any] = []
         """Policies: `after_mark(exchanges, now_ms)` is called with each new mark."""
@@ -145,9 +152,10 @@ class Exchanges:
     def __iter__(self) -> Iterator[Exchange]:
         return iter(self.venues)
 
-    def _now_ms(self, desk: PerpetualDesk) -> int:
+    def _now_ms(self) -> int:
+        """All venues open at one moment: any desk's clock is everybody's."""
         model = self.venues[0].model
-        return desk.now_ms(model.tick, model.setup.tick_s)
+        return self.desks[0].now_ms(model.tick, model.setup.tick_s)
 
     def begin_tick(self) -> None:
         """Forget the last tick's totals; close what has closing hours, open what has waited long enough."""
@@ -156,22 +164,27 @@ class Exchanges:
         for desk in self.desks:
             if desk.hours is not None:
                 self._keep_hours(desk, desk.hours)
-        now_ms, model = self._now_ms(self.desks[0]), self.venues[0].model
+        now_ms, model = self._now_ms(), self.venues[0].model
         if self.halts.halted.any() and self.halts.reopen(now_ms, self.mark_ticks, model.tick * 1024):
             self.rebucket()
 
     def _keep_hours(self, desk: PerpetualDesk, hours: HoursRules) -> None:
-        now_ms = self._now_ms(desk)
+        now_ms = self._now_ms()
         now = datetime.fromtimestamp((self.venues[0].day_ms + now_ms) / 1000, UTC)
         if not self.halts.until_ms[desk.market] and not hours.is_open(now):
             closed_ms = round((hours.next_open(now) - now).total_seconds() * 1000)
             self.halts.halt(desk.market, now_ms + closed_ms, now_ms)
 
+    def offered(self, best_ticks: I64) -> I64:
+        """Best prices int64 (M,) as one can trade at them: 0, as of an empty side, where the market stands still."""
+        best_ticks[self.halts.halted] = 0
+        return best_ticks
+
     def passing(self, messages: NDArray[Any]) -> NDArray[Any]:
         """Messages that may reach their markets, MESSAGE (n,) as given; those to halted markets are refused."""
         if not self.halts.halted.any():
             return messages
-        return self.halts.filter(messages, self._now_ms(self.desks[0]), round(self.venues[0].model.setup.tick_s * 1000))
+        return self.halts.filter(messages, self._now_ms(), round(self.venues[0].model.setup.tick_s * 1000))
 
     def last_ticks(self) -> I64:
         """Last trade price of each market, int64 (M,); the opening price before the first trade."""
@@ -180,18 +193,17 @@ class Exchanges:
 
     def mark(self) -> None:
         """Every index and mark from one snapshot of the books."""
-        last = self.last_ticks()
+        last, now_ms = self.last_ticks(), self._now_ms()
+        seen = Snapshot(self.floor.books, last)
         for desk in self.desks:
-            desk.mark(last, self._now_ms(desk))
+            desk.mark(seen, now_ms)
             self.index_ticks[desk.market] = desk.index_ticks
-        spot = self.floor.markets.kind == SPOT
-        self.mark_ticks[spot] = last[spot]
-        self.index_ticks[spot] = last[spot]
+        self.mark_ticks[self._spots] = last[self._spots]
+        self.index_ticks[self._spots] = last[self._spots]
         for desk in self.desks:
             self.mark_ticks[desk.market] = desk.mark_ticks
         for venue in self.venues:
             venue.cross.revalue(self.mark_ticks)
-        now_ms = self._now_ms(self.desks[0])
         for breaker in self._breakers:
             breaker.watch(self.halts, int(last[breaker.market]), now_ms)
         for watcher in self.watchers:
@@ -200,15 +212,15 @@ class Exchanges:
     def liquidate(self) -> NDArray[Any] | None:
         """Forced orders of every account below maintenance, and stops that watch the mark: MESSAGE (n,) or None."""
         self.forced_any = False
-        parts = []
+        parts, halted, now_ms = [], self.halts.until_ms.tolist(), self._now_ms()
         for desk in self.desks:
-            if self.halts.until_ms[desk.market]:
+            if halted[desk.market]:
                 desk.stand_still()  # forces nothing; its accounts do not count as forced
                 continue
             stops = desk.due_stops()
-            if stops.size:
+            if stops is not None:
                 parts.append(stops)
-            messages = desk.liquidate(self._now_ms(desk), self._totals[desk.venue])
+            messages = desk.liquidate(now_ms, self._totals[desk.venue])
             self.forced_any = self.forced_any or desk.forced_any
             if messages is not None:
                 parts.append(messages)
@@ -216,8 +228,9 @@ class Exchanges:
 
     def absorb(self) -> None:
         """Settle this round's forced accounts; the backstop takes what the book did not; losses; deleverage."""
+        halted = self.halts.until_ms.tolist()
         for desk in self.desks:
-            if self.halts.until_ms[desk.market]:
+            if halted[desk.market]:
                 continue
             desk.absorb(self._totals[desk.venue])
             # winners' orders are cancelled in the next round: there is one
@@ -238,24 +251,26 @@ class Exchanges:
 
     def fund(self) -> None:
         """Funding, when due: longs and shorts pay each other, zero-sum."""
-        changed = [desk.fund(self._now_ms(desk)) for desk in self.desks if not self.halts.dark[desk.market]]
-        changed += [self._expire(venue, desk) for venue in self.venues for desk in venue.desks]
+        now_ms, dark = self._now_ms(), self.halts.dark.tolist()
+        changed = [desk.fund(now_ms) for desk in self.desks if not dark[desk.market]]
+        changed += [self._expire(venue, desk) for venue, desk in self._dated]
         if any(changed):
             self.rebucket()
 
     def _expire(self, venue: Exchange, desk: PerpetualDesk) -> bool:
         """Settle a dated future whose time has come. True when it was."""
-        if not desk.expiry_ms or venue.day_ms + self._now_ms(desk) < desk.expiry_ms:
+        if self.halts.until_ms[desk.market] == INT64_MAX or venue.day_ms + self._now_ms() < desk.expiry_ms:
             return False
         desk.expire(venue.rounding_row, self.mark_ticks)
-        desk.expiry_ms = 0
+        self.halts.until_ms[desk.market] = INT64_MAX  # nothing trades here any more
         return True
 
     # --- what others ask ----------------------------------------------------------------------------------------------
 
     def waiting(self) -> int:
         """Accounts that are below maintenance at the present mark and have not been dealt with."""
-        return sum(desk.ladder.crossed(desk.mark_ticks).size for desk in self.desks)
+        alone = sum(desk.ladder.crossed(desk.mark_ticks).size for desk in self.desks)
+        return alone + sum(venue.cross.waiting() for venue in self.venues)
 
     def tick_totals(self, venue: int = 0) -> ForcedTotals:
         """What a venue forced in this tick so far."""
@@ -282,4 +297,3 @@ class Exchanges:
                 desk.ladder.check()
             except AssertionError as error:
                 raise AuditError(f"margin ladder of {self.floor.markets.names[desk.market]}: {error}") from error
-

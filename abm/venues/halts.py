@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from abm.clearing.auction import hold_auction
 from abm.clearing.trading import TradingFloor
 from abm.events import HALT, REOPEN
-from abm.state import CANCEL, FOK, FORCED, I64, IOC, LIMIT, MARKET, MESSAGE, POST_ONLY, REFUSED
+from abm.state import CANCEL, FOK, FORCED, I64, IOC, LIMIT, MARKET, MESSAGE, NOBODY, POST_ONLY, REFUSED, REPLACE
 
 CALLED = (LIMIT, POST_ONLY, IOC, MARKET, FOK)
 """What the call accepts, as limit orders at their worst price."""
@@ -82,12 +82,27 @@ class Halts:
         if not held.any():
             return messages
         messages = messages.copy()
-        last_tick = (self.until_ms[market] - now_ms <= tick_ms) & ~self.dark[market]
-        calls = held & last_tick & np.isin(messages["op"], CALLED) & (messages["flags"] & FORCED == 0)
+        in_call = held & (self.until_ms[market] - now_ms <= tick_ms) & ~self.dark[market]
+        calls = in_call & np.isin(messages["op"], CALLED) & (messages["flags"] & FORCED == 0)
         if calls.any():
             self._calls.append(self._as_limits(messages[calls]))
+        moved = np.flatnonzero(in_call & (messages["op"] == REPLACE))
+        found = [self._renewed(messages[i : i + 1].copy()) for i in moved]
+        self._calls += [one for one in found if one.size]
         messages["op"][held] = REFUSED
+        messages["op"][moved] = CANCEL
         return messages
+
+    def _renewed(self, message: NDArray[Any]) -> NDArray[Any]:
+        """What a change of a resting order asks for, as a new limit order of the call (the old one is cancelled)."""
+        order = self.floor.books.order(int(message["order"][0]))
+        if order is None or order["account"] != message["account"][0]:
+            return message[:0]
+        message["op"], message["side"], message["order"] = LIMIT, order["side"], NOBODY
+        for name in ("price_ticks", "size_lots"):
+            if message[name][0] < 0:
+                message[name] = order[name]
+        return message if message["size_lots"][0] > 0 else message[:0]
 
     def _as_limits(self, calls: NDArray[Any]) -> NDArray[Any]:
         """Orders without a price take the venue's band around the last price as their limit."""
@@ -112,7 +127,7 @@ class Halts:
                 own = calls[calls["market"] == market]
                 price = hold_auction(self.floor, market, own, mark_ticks, moment).price_ticks
             self.dark[market] = False
-            self.floor.log.add(REOPEN, market=market, price_ticks=price or self.floor.books.last(market))
+            self.floor.log.add(REOPEN, market=market, price_ticks=price or int(mark_ticks[market]))
         left = calls[~np.isin(calls["market"], due)]
         self._calls = [left] if left.size else []
         return due

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from abm.events import BY_FUND, BY_LIQUIDATION, FILL_EVENT, FUNDING, KIND_NAMES
+from abm.events import BY_FUND, BY_LIQUIDATION, FILL_EVENT, FUNDING, KIND_NAMES, SETTLEMENT
 from abm.state import PERPETUAL
 from abm.units import RATE_ONE
 from abm.verify.replay import PAYMENTS, TRADES, Batch, Books, Market, Replay, VerifyError, batches, read_markets
@@ -25,7 +25,7 @@ from abm.verify.replay import PAYMENTS, TRADES, Batch, Books, Market, Replay, Ve
 __all__ = ["Difference", "VerifyError", "VerifyReport", "verify_run"]
 
 TWO_SIDED = (*TRADES, *PAYMENTS)
-PER_MARKET = (*TRADES, FUNDING)
+PER_MARKET = (*TRADES, FUNDING, SETTLEMENT)
 SHOWN = 20
 """Differences and problems that the text lists; the report holds all."""
 
@@ -163,7 +163,7 @@ def _first_touch(path: Path, wanted: list[tuple[int, str]], replay: Replay) -> d
             hit = np.isin(kind, TWO_SIDED) & ((batch["account"] == row) | (batch["counterparty"] == row))
             if column.startswith("cash"):
                 hit |= (kind == FILL_EVENT) & (fees_of[m] == row)
-                hit |= (kind == FUNDING) & (venue_of[m] == replay.books.venue[row])
+                hit |= np.isin(kind, (FUNDING, SETTLEMENT)) & (venue_of[m] == replay.books.venue[row])
             else:
                 hit &= trades & (slot_of[m] == int(column.rsplit("_", 1)[1]))
             if hit.any():
