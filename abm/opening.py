@@ -19,6 +19,7 @@ from abm.traders.bridges import Bridges
 from abm.traders.hedgers import Hedgers
 from abm.traders.makers import Makers
 from abm.traders.noise import Noise
+from abm.traders.pool import Pool
 from abm.traders.retail import RetailCohort
 from abm.traders.retail_trader import individually
 from abm.traders.treasury import Treasury
@@ -106,12 +107,13 @@ class Opening:
         place.hedgers = Hedgers(model, s.hedgers)
         noise, value = Noise(model, s.noise), ValueBuyers(model, s.value_buyers)
         sellers = [ValueSellers(model, s.value_sellers)] if s.value_sellers.coins > 0 else []
+        pool = [Pool(model, s.pool)] if s.pool.capital_usd > 0 else []
         arbitrage = Arbitrageurs(model, s.arbitrageurs)
         place.treasuries = [Treasury(model, p) for p in s.treasuries]
         self.people += [place.retail, noise, value, *sellers, place.hedgers, *place.treasuries]
-        self.machines += [place.makers, arbitrage]
+        self.machines += [place.makers, *pool, arbitrage]
         place.in_row_order = [
-            place.makers, arbitrage, place.hedgers, noise, value, *sellers, *place.treasuries, place.retail
+            place.makers, *pool, arbitrage, place.hedgers, noise, value, *sellers, *place.treasuries, place.retail
         ]  # fmt: skip
         for participant in place.in_row_order:
             participant.venue = place.number

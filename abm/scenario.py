@@ -36,6 +36,7 @@ from abm.traders.bridges import BridgesParameters
 from abm.traders.hedgers import HedgersParameters
 from abm.traders.makers import MakersParameters
 from abm.traders.noise import NoiseParameters
+from abm.traders.pool import PoolParameters
 from abm.traders.retail_parameters import RetailParameters
 from abm.traders.treasury import TreasuryParameters
 from abm.traders.value_buyers import ValueBuyersParameters
@@ -160,6 +161,7 @@ class Scenario(Parameters):
     value_sellers: ValueBuyersParameters = ValueBuyersParameters(coins=0.0)
     treasuries: tuple[TreasuryParameters, ...] = (TreasuryParameters(),)
     hedgers: HedgersParameters = HedgersParameters()
+    pool: PoolParameters = PoolParameters()
     others: tuple[OtherVenue, ...] = ()
     bridges: BridgesParameters = BridgesParameters()
     incidents: tuple[Incident, ...] = ()
@@ -176,7 +178,7 @@ class Scenario(Parameters):
         retail = self.retail.model_copy(update={"accounts": self.accounts})
         lead = VenueSetup(
             self.venue, self.seed, self.state.last_funding_bp, retail, self.noise, self.makers, self.arbitrageurs,
-            self.value_buyers, self.value_sellers, self.hedgers, self.treasuries,
+            self.value_buyers, self.value_sellers, self.hedgers, self.pool, self.treasuries,
         )  # fmt: skip
         return [lead, *(setup_beside(lead, other) for other in self.others)]
 

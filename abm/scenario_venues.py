@@ -21,6 +21,7 @@ from abm.traders.arbitrageurs import ArbitrageursParameters
 from abm.traders.hedgers import HedgersParameters
 from abm.traders.makers import MakersParameters
 from abm.traders.noise import NoiseParameters
+from abm.traders.pool import PoolParameters
 from abm.traders.retail_parameters import RetailParameters
 from abm.traders.treasury import TreasuryParameters
 from abm.traders.value_buyers import ValueBuyersParameters
@@ -36,6 +37,7 @@ AMOUNTS: dict[str, tuple[str, ...]] = {
     "value_buyers": ("coins",),
     "value_sellers": ("coins",),
     "hedgers": (),
+    "pool": ("capital_usd", "quote_usd"),
 }
 """Parameters that are multiplied by a venue's share, by kind of trader."""
 
@@ -73,6 +75,7 @@ class OtherVenue(Parameters):
     value_buyers: dict[str, Any] = Field({}, description="value buyers' parameters that differ here")
     value_sellers: dict[str, Any] = Field({}, description="value sellers' parameters that differ here")
     hedgers: dict[str, Any] = Field({}, description="hedgers' parameters that differ here")
+    pool: dict[str, Any] = Field({}, description="the pool's parameters that differ here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class VenueSetup:
     value_buyers: ValueBuyersParameters
     value_sellers: ValueBuyersParameters
     hedgers: HedgersParameters
+    pool: PoolParameters
     treasuries: tuple[TreasuryParameters, ...] = ()
 
 

@@ -134,3 +134,23 @@ def test_without_capital_left_it_stops_quoting_one_side() -> None:
 
 def test_it_is_off_by_default() -> None:
     assert PoolParameters().capital_usd == 0.0
+
+
+def test_a_pool_venue_beside_a_venue_with_a_book() -> None:
+    """Switched on for one venue of a world: its perpetual trades at the index, and every tick is audited."""
+    from abm.model import MarketModel
+    from abm.scenario import load_scenario
+
+    settings = (
+        'others.bybit-2025-10.venue.preset="aster-simple-2025-10"',
+        "others.bybit-2025-10.pool.capital_usd=5e7",
+        "others.bybit-2025-10.makers.depth_coins=1",
+        "duration_s=30",
+    )
+    model = MarketModel(load_scenario("two-venues", settings, accounts=100))
+    model.run()
+    desk = model.exchanges.venues[1].desks[0]
+    last = int(model.exchanges.last_ticks()[desk.market])
+    assert abs(last / desk.index_ticks - 1) < 0.002
+    pool = next(m for m in model.machines if type(m).__name__ == "Pool")
+    assert model.floor.books.best(desk.market, 1) >= desk.index_ticks - 1 and pool.rows.size == 1
