@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from abm import console
+from abm import cli_analysis, cli_sweep, console
 
 UsageProblem: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Typer brings its own copy of Click in some versions and uses the package in others."""
@@ -135,29 +136,23 @@ def compare(
 ) -> None:
     """Run a scenario with and without a change on the same seeds, and show the differences."""
     from abm.provenance import finite
-    from abm.results import FolderTakenError, free_folder
     from abm.scenario import load_scenario
 
     if not settings:
         raise typer.BadParameter("nothing to compare: give at least one --set a.b=v")
     base = load_scenario(scenario, (), seed, accounts)
     changed = load_scenario(scenario, settings, seed, accounts)
-    folder = out or free_folder(Path("runs") / f"compare-{base.name}")
-    if folder.exists():
-        raise FolderTakenError(f"{folder} exists already and is not overwritten: choose another --out or remove it")
+    from abm.sweep.plan import pair_plan
+
+    words = ["deleverage", "run", scenario, *(["--accounts", str(accounts)] if accounts else [])]
+    commands = {"as it is": words, "changed": words + [word for one in settings for word in ("--set", one)]}
+    variants = {"as it is": base.resolved(), "changed": changed.resolved()}
+    plan = pair_plan(base.name, variants, commands, base.seed, reps)
+    folder, partial = cli_sweep.compare_folder(Path("runs") / f"compare-{base.name}", plan, out)
     console.warn_compile()
-    from abm.sweep import paired_jobs, paired_table, process_pool, run_many
+    from abm.sweep import paired_table
 
-    jobs = paired_jobs(base, changed, reps)
-    finished = 0
-    with console.Meter("compare", len(jobs), "runs") as meter, process_pool(min(processes, len(jobs))) as pool:
-
-        def done(_index: int, outcome: Any) -> None:
-            nonlocal finished
-            finished += 1
-            meter.show(finished, f"seed {outcome.seed}: {console.number(outcome.summary.get('fall_percent'), '%')}")
-
-        outcomes = run_many(jobs, pool, done)
+    outcomes = cli_sweep.paired_outcomes(plan, processes, partial)
     failed = [outcome for outcome in outcomes if outcome.error]
     rows = paired_table(outcomes[::2], outcomes[1::2])
     label = ", ".join(settings)
@@ -171,6 +166,7 @@ def compare(
     ]
     result = {"scenario": base.resolved(), "set": settings, "rows": rows, "runs": runs}
     (folder / "compare.json").write_text(json.dumps(finite(result), indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(partial)
     console.wrote(folder / "compare.json")
     _draw_compare(outcomes, base.name, label, folder / "compare.png")
     console.try_next(f"deleverage run {scenario} --set {settings[0]}")
@@ -224,6 +220,12 @@ def experiment(
         failed = cli_experiment.run_one(str(name), settings, size, out, json_file, picture)
     if failed:
         raise typer.Exit(console.SOME_FAILED)
+
+
+app.command()(cli_sweep.sweep)
+app.command()(cli_analysis.analyse)
+app.command()(cli_analysis.export)
+app.command()(cli_analysis.reproduce)
 
 
 @app.command("replay-orders")

@@ -27,21 +27,22 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 class Stop:
     """Whether Ctrl-C was pressed: the run ends at the end of its tick. A second Ctrl-C ends it at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: str) -> None:
         self.asked = False
+        self.words = words
 
     def ask(self, _number: int, _frame: FrameType | None) -> None:
         """Signal handler."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        err.print("stopping at the end of this tick (Ctrl-C again: at once)")
+        err.print(self.words)
 
 
 @contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Ctrl-C sets `asked` inside the block instead of raising."""
-    stop = Stop()
+def stoppable(words: str = "stopping at the end of this tick (Ctrl-C again: at once)") -> Iterator[Stop]:
+    """Ctrl-C sets `asked` inside the block instead of raising, and says `words`."""
+    stop = Stop(words)
     try:
         before = signal.signal(signal.SIGINT, stop.ask)
     except ValueError:  # not the main thread: leave signals alone

@@ -29,6 +29,7 @@ def source_hash() -> str:
     return digest.hexdigest()
 
 
+@cache
 def version() -> str:
     """Version of the installed distribution."""
     try:
