@@ -40,9 +40,10 @@ def run(
     out: OutOption = None,
 ) -> None:
     """Run a scenario and write a run folder with a picture."""
-    from abm.measures import comparison, summary
+    from abm.measures import summary
     from abm.results import RunWriter, free_folder
     from abm.scenario import load_scenario
+    from abm.targets import comparison
 
     chosen = load_scenario(scenario, [*settings, *([f'record="{record}"'] if record else [])], seed, accounts)
     folder = out or free_folder(Path("runs") / f"{chosen.name}-seed{chosen.seed}")
@@ -94,8 +95,8 @@ def _simulate(scenario: Any, recorder: Any) -> bool:
 
 def _draw_overview(data: Any, scenario: Any, measured: Any, beside: Any, path: Path) -> None:
     """The picture; a run is not lost because of it."""
-    from abm.measures import real_points
     from abm.provenance import finite
+    from abm.targets import real_points
 
     info = {**data.info, "complete": True, "summary": finite(measured), "comparison": beside}
     info["real_points"] = real_points(scenario)

@@ -1,4 +1,4 @@
-"""What a run shows in numbers, and the same numbers of the real evening beside them.
+"""What a run shows in numbers; `abm.targets` sets the real ones beside them.
 
 Definitions follow the real figures: the fall is from the last price before the first news to the lowest trade; depth is
 that of the bids within 1 % in snapshots of 30 s; the reported liquidations are at most one order a second, as the
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,19 +18,16 @@ from numpy.typing import NDArray
 
 from abm.events import BY_LIQUIDATION, DELEVERAGE, FILL_EVENT, LIQUIDATION, REASON_NAMES, ROUND_CAP
 from abm.reported import reported_liquidations
+from abm.targets import DAY, WINDOW
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from abm.recorder import Run
-    from abm.scenario import Scenario
 
 Floats = NDArray[np.float64]
 SNAPSHOT_S = 30
 RECOVERY_MINUTES = (5, 10, 30, 60)
-DAY = datetime(2025, 10, 10, tzinfo=UTC)
-WINDOW = (DAY.replace(hour=21, minute=12), DAY.replace(hour=21, minute=21))
-"""The nine one-minute candles, 21:12 to 21:20, over which the real volume and taker flow were summed."""
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -281,109 +277,3 @@ def branching(events: pd.DataFrame, mine: NDArray[np.bool_]) -> dict[str, Any]:
     reasons = np.where(is_fill, events["reason"].to_numpy()[place], -1)
     counts = {("index or news" if r < 0 else REASON_NAMES[r]): int((reasons == r).sum()) for r in np.unique(reasons)}
     return {"branching_ratio": float((reasons == BY_LIQUIDATION).mean()), "liquidation_causes": counts}
-
-
-# --- the real evening -------------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A real figure; its band is the spread of sources, or, where there is one, the tolerance stated in `source`."""
-
-    measure: str
-    key: str
-    unit: str
-    real: float
-    low: float
-    high: float
-    grade: str
-    source: str
-    scale: float = 1.0
-
-
-_CANDLES = "Binance BTCUSDT perpetual, candles of 10 Oct 2025"
-TARGETS = (
-    Target("fall to the low", "fall_percent", "%", -13.1, -14.4, -11.8, "A", f"{_CANDLES}; ± 10 %"),
-    Target("time to the low", "minutes_to_low", "min", 30.5, 27.5, 33.5, "A", f"{_CANDLES}; ± 10 %"),
-    Target("recovered after 5 min", "recovery_5min_percent", "%", 45, 35, 55, "A", f"{_CANDLES}; ± 10 points"),
-    Target("recovered after 10 min", "recovery_10min_percent", "%", 50, 40, 60, "A", f"{_CANDLES}; ± 10 points"),
-    Target("recovered after 30 min", "recovery_30min_percent", "%", 75, 65, 85, "A", f"{_CANDLES}; ± 10 points"),
-    Target("recovered after 60 min", "recovery_60min_percent", "%", 76, 66, 86, "A", f"{_CANDLES}; ± 10 points"),
-    Target("price at 21:10", "price_2110_percent", "%", -2.1, -3.1, -1.1, "A", f"{_CANDLES}; ± 1 point"),
-    Target("21:15 to the low", "last_leg_percent", "%", -9.5, -10.5, -8.5, "A", f"{_CANDLES}; ± 10 %"),
-    Target("calm one-minute volatility", "calm_volatility_bp", "bp", 5.9, 4.4, 7.4, "A", f"{_CANDLES}; ± 25 %"),
-    Target("normal bid depth within 1 %", "depth_normal_usd", "$m", 244, 195, 293, "B",
-           "order-book snapshots of 30 s, median of five days; ± 20 %", 1e-6),
-    Target("fall of that depth", "depth_ratio", "times", 114, 55, 230, "B",
-           "same; the field was frozen for a while, filtered 109; a factor of 2"),
-    Target("volume 21:12-21:21", "window_volume_btc", "BTC", 65_932, 49_000, 82_000, "A", f"{_CANDLES}; ± 25 %"),
-    Target("net taker flow / volume 21:12-21:21", "window_net_taker_percent", "%", -11, -14, -8, "A",
-           f"{_CANDLES}; ± 3 points"),
-    Target("long share of liquidations", "long_share_percent", "%", 87, 84, 93, "B",
-           "all venues: 83.9 (Amberdata), 87 (CoinGlass), 93.5 in the peak minute"),
-    Target("open interest", "open_interest_change_percent", "%", -50, -60, -40, "C", "all markets, press; ± 10 points"),
-    Target("insurance fund", "fund_change_usd", "$m", -188, -188, 0, "B",
-           "all contracts of the venue: a bound for this one, https://firememecoins.com/?p=29894", 1e-6),
-)  # fmt: skip
-
-
-def is_october(scenario: Scenario) -> bool:
-    """Whether a scenario covers the fall of 10 October 2025 and has news."""
-    low = DAY.replace(hour=21, minute=30)
-    return bool(scenario.news) and DAY < scenario.start <= DAY.replace(hour=20, minute=50) and scenario.end >= low
-
-
-def comparison(measured: Mapping[str, Any], scenario: Scenario) -> list[dict[str, Any]]:
-    """Rows model beside real with band and grade; empty for scenarios that are not about that evening.
-
-    `inside` is True or False when both are known, else None: a miss is shown as a miss.
-    """
-    if not is_october(scenario):
-        return []
-    rows = []
-    for target in TARGETS:
-        value = measured.get(target.key, math.nan)
-        model = float(value) * target.scale if value is not None else math.nan
-        known = not math.isnan(model)
-        rows.append(
-            {
-                "measure": target.measure,
-                "unit": target.unit,
-                "model": model if known else None,
-                "real": target.real,
-                "low": target.low,
-                "high": target.high,
-                "grade": target.grade,
-                "inside": bool(target.low <= model <= target.high) if known else None,
-                "source": target.source,
-            }
-        )
-    return rows
-
-
-_CLOSES = (112_891, 111_904, 112_138, 110_998, 108_905, 107_677, 108_890, 103_441, 104_311, 106_417, 107_274, 107_747,
-           108_473, 107_112)  # fmt: skip
-LOW_USD = 101_516.5
-PRINT_USD = 116_830.0
-LOW_TIME = DAY.replace(hour=21, minute=20, second=30)
-
-
-def real_points(scenario: Scenario) -> list[dict[str, Any]]:
-    """Published point values of the real price: dicts with time, price_usd, label, grade; empty for other evenings.
-
-    The closes are those of one-minute candles and stand at the end of their minute.
-    """
-    if not is_october(scenario):
-        return []
-    first = DAY.replace(hour=21, minute=13)
-    points = [
-        (DAY.replace(hour=20, minute=50), PRINT_USD, "last print before the news"),
-        (DAY.replace(hour=20, minute=55), 115_328.0, "five-minute close"),
-        (DAY.replace(hour=21), 114_198.0, "five-minute close"),
-        *[(first + timedelta(minutes=n), float(close), "minute close") for n, close in enumerate(_CLOSES)],
-        (LOW_TIME, LOW_USD, "low"),
-    ]
-    for minutes, share in ((10, 0.50), (30, 0.75), (60, 0.76)):
-        points.append(
-            (LOW_TIME + timedelta(minutes=minutes), LOW_USD + share * (PRINT_USD - LOW_USD), "recovery share")
-        )
-    keep = [point for point in points if scenario.start <= point[0] <= scenario.end + timedelta(minutes=1)]
-    return [{"time": t, "price_usd": p, "label": label, "grade": "A"} for t, p, label in sorted(keep)]

@@ -262,10 +262,11 @@ def repeat(export: Export, folder: Path, go_on: Callable[[int, int], bool] = lam
 
     Raises `SettingsError` when this version refuses the scenario.
     """
-    from abm.measures import comparison, summary
+    from abm.measures import summary
     from abm.model import MarketModel
     from abm.results import RunWriter
     from abm.scenario import from_resolved
+    from abm.targets import comparison
 
     info = export.info
     scenario = from_resolved({**info["scenario"], "seed": info["seed"]})

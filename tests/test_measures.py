@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from abm.events import BY_LIQUIDATION, BY_PANIC, DELEVERAGE, EVENT, FILL_EVENT, LIQUIDATION, NEWS, ROUND_CAP
-from abm.measures import TARGETS, WINDOW, comparison, is_october, real_points, summary
+from abm.measures import summary
 from abm.recorder import Recorder, Run
 from abm.scenario import load_scenario
 from abm.state import BUY, SELL
 from abm.sweep import Outcome, paired_table
+from abm.targets import TARGETS, WINDOW, comparison, is_october, real_points
 from abm.venues.preset import asset_names, build_markets, load_preset
 
 PERP = 1

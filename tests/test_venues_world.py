@@ -340,3 +340,18 @@ def test_october_with_three_venues_begins() -> None:
     model.run()
     assert (model.accounts.venue[model.bridges.rows] == np.repeat([0, 1, 2], 10)).all()  # type: ignore[union-attr]
     assert NOBODY not in model.bridges.rows  # type: ignore[union-attr]
+
+
+def test_figures_of_one_venue_are_judged_where_it_is_in_the_world() -> None:
+    """Deleveraging at Hyperliquid is held against the chain data; without that venue there is nothing to judge."""
+    from abm.targets import TARGETS, VENUE_TARGETS, comparison
+
+    october = load_scenario("october-2025-venues", accounts=200)
+    own = {"adl_usd": 600e6, "adl_delay_s": 300.0, "long_share_percent": 93.0}
+    rows = comparison({"venues": {"hyperliquid": own, "bybit": {}}}, october)
+    assert len(rows) == len(TARGETS) + len(VENUE_TARGETS["hyperliquid"])
+    verdicts = {row["measure"]: row["inside"] for row in rows[len(TARGETS) :]}
+    assert verdicts["Hyperliquid: deleveraged, BTC"] is True
+    assert verdicts["Hyperliquid: first liquidation to first ADL"] is False
+    assert verdicts["Hyperliquid: bad debt"] is None
+    assert len(comparison({}, october)) == len(TARGETS)
