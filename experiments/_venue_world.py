@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,7 +29,7 @@ from abm.state import (
     Accounts,
 )
 from abm.units import MICRO, RATE_ONE
-from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Exchange, Exchanges
+from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Clock, Exchange, Exchanges
 from abm.venues.preset import VenuePreset, asset_names, build_markets, load_preset
 
 DEEP_POCKET = len(VENUE_ROWS)
@@ -48,19 +46,6 @@ def preset(mmr: str = "0.005", leverage: int = 100, **liquidation: Any) -> Venue
     )
     rules = base.liquidation.model_copy(update=liquidation)
     return base.model_copy(update={"perpetual": (perp,), "liquidation": rules})
-
-
-@dataclass(eq=False)
-class Clock:
-    """What an exchange asks of the model that it belongs to: the time."""
-
-    tick: int = 0
-    round: int = 0
-    setup: Any = field(default_factory=lambda: SimpleNamespace(tick_s=1.0))
-
-    def register_agent(self, agent: Any) -> None:
-        """An exchange reports that it belongs here; nobody schedules it."""
-        agent.unique_id = 1
 
 
 class VenueWorld:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
-
 import numpy as np
 
 from abm.book.books import Books
@@ -29,7 +25,7 @@ from abm.state import (
     Markets,
 )
 from abm.unwind.tables import BookLevels, Snapshot
-from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Exchange, Exchanges
+from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Clock, Exchange, Exchanges
 from abm.venues.preset import VenuePreset, asset_names, asset_units, build_markets
 
 REST = len(VENUE_ROWS)
@@ -38,19 +34,6 @@ FIRST = REST + 1
 DEEP_UNITS = 10**17
 BOOK_LEVELS = 1 << 21
 MOST_ROUNDS = 2_000
-
-
-@dataclass(eq=False)
-class Clock:
-    """What an exchange asks of its model: the time, in seconds."""
-
-    tick: int = 0
-    round: int = 0
-    setup: Any = field(default_factory=lambda: SimpleNamespace(tick_s=1.0))
-
-    def register_agent(self, agent: Any) -> None:
-        """An exchange says that it is there."""
-        agent.unique_id = 1
 
 
 class World:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -35,6 +37,19 @@ class AgentNumbers(WeakKeyDictionary[Any, Iterator[int]]):
 
 
 AGENT_NUMBERS = AgentNumbers()
+
+
+@dataclass(eq=False)
+class Clock:
+    """What an exchange asks of its model: the time. For venues without a Mesa model around them."""
+
+    tick: int = 0
+    round: int = 0
+    setup: Any = field(default_factory=lambda: SimpleNamespace(tick_s=1.0))
+
+    def register_agent(self, agent: Any) -> None:
+        """An exchange says that it is there; nobody schedules it."""
+        agent.unique_id = 1
 
 
 class Exchange(mesa.Agent):
