@@ -111,7 +111,18 @@ KIND_NAMES = (
     DEPOSIT,
     BY_LOSS_SHARING,
     BY_SEIZURE,
-) = range(18)
+    BY_COPYING,
+    BY_SIGNAL,
+    BY_FUNDING_COST,
+    BY_REBALANCING,
+    BY_CREATION,
+    BY_REDEMPTION,
+    BY_ISSUANCE,
+    BY_BUYBACK,
+    BY_INCOME,
+    BY_MIGRATION,
+    BY_STAKING,
+) = range(29)
 """Why something was done: the `reason` of fills, transfers and forced actions."""
 REASON_NAMES = (
     "ordinary",
@@ -132,6 +143,17 @@ REASON_NAMES = (
     "deposit",
     "loss sharing",
     "seizure of collateral",
+    "copy trading",
+    "chart signal",
+    "funding cost",
+    "rebalancing",
+    "creation",
+    "redemption",
+    "issuance",
+    "buy-back",
+    "income",
+    "migration",
+    "staking",
 )
 
 LEVELS = ("summary", "fills", "orders")

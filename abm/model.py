@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.clearing.audit import AuditError, audit_money, audit_structure
-from abm.events import BY_ARBITRAGE, BY_COVENANT, COVENANT, NEWS, ROUND_CAP
+from abm.events import NEWS, ROUND_CAP
+from abm.institutions import VenueOffice, with_reviews
 from abm.opening import Opening, Place
 from abm.recorder import Recorder
 from abm.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
-from abm.state import BUY, SELL
+from abm.state import BUY, PERPETUAL, SELL
 from abm.steps import Traffic, step_record
 from abm.tape import Tape
 from abm.traders.base import Batch, Participant, View
-from abm.venues.exchange import OUTSIDE_ROW
 from abm.world import FairValue, NewsStep
 
 STRUCTURE_AUDIT_TICKS = 60
@@ -69,6 +69,11 @@ class MarketModel(mesa.Model):
         self.log, self.floor, self.exchanges = opening.log, opening.floor, opening.exchanges
         self.people, self.machines, self.bridges = opening.people, opening.machines, opening.bridges
         self.places = opening.places
+        everyone = [one for place in self.places for one in place.in_row_order]
+        self.institutions = with_reviews(everyone)
+        self._offices = [VenueOffice(self.floor, place.first_row) for place in self.places]
+        self._joined = [one for place in self.places for one in place.joined]
+        self._perpetuals = np.flatnonzero(self.markets.kind == PERPETUAL)
         lead = self.places[0]
         self.makers, self.retail, self.treasuries = lead.makers, lead.retail, lead.treasuries
         self.perp, self.spot = lead.perp, lead.spot
@@ -82,10 +87,10 @@ class MarketModel(mesa.Model):
         self.tape = Tape(opening.start_ticks, self.setup.tick_s)
         news = [NewsStep(self.setup.news_seconds(n), n.over_s, n.change_percent / 100.0) for n in self.setup.news]
         volatility = self.setup.world.fair_volatility_bp * 1e-4 / 60.0**0.5
-        self.world = FairValue(
-            self.setup.world.start_price_usd, news, volatility, self.setup.seed, self.setup.tick_s
-        )
+        self.world = FairValue(self.setup.world.start_price_usd, news, volatility, self.setup.seed, self.setup.tick_s)
         self._look()
+        for one in everyone:
+            one.begin(self)
         self.recorder.begin(
             self.markets, opening.assets, [e.name for e in self.exchanges], self.setup.start, self.setup.tick_s
         )
@@ -201,15 +206,11 @@ class MarketModel(mesa.Model):
     def review_institutions(self) -> None:
         """Slow clocks: covenants of treasury companies, money between venues. Orders go out with the next tick."""
         self._look()
-        for posting in self.bridges.review(self.view) if self.bridges is not None else ():
-            self.floor.transfer(posting.payer, posting.receiver, posting.asset, posting.amount, BY_ARBITRAGE)
-        for treasury in self.treasuries if 0 not in self._dark else ():
-            for breach in treasury.review(self.view):
-                self.log.add(COVENANT, side=SELL, market=self.spot, **breach)
-            repaid = treasury.take_repayment()
-            if repaid:
-                settle = int(self.markets.settle[self.spot])
-                self.floor.transfer(int(treasury.rows[0]), OUTSIDE_ROW, settle, repaid, BY_COVENANT)
+        if self.bridges is not None:
+            self.bridges.review(self.view, self._offices[0])
+        for institution in self.institutions:
+            if institution.venue not in self._dark:
+                institution.review(self.views[institution.venue], self._offices[institution.venue])
 
     def audit(self) -> None:
         """Money every tick; structure every 60 ticks and after every unwind. Raises `AuditError` with tick and seed."""
@@ -231,6 +232,10 @@ class MarketModel(mesa.Model):
         self.latest = step_record(self, self.places[0], tally)
         if len(self.places) > 1:
             self.recorder.venue_steps([step_record(self, place, tally) for place in self.places])
+        if self._joined:
+            self.recorder.measured(
+                {f"{one.name}.{key}": value for one in self._joined for key, value in one.measured().items()}
+            )
         self.recorder.events(self.log.rows())
         self.log.clear()
         self.recorder.step(self.latest)
@@ -244,6 +249,9 @@ class MarketModel(mesa.Model):
         s, exchanges, books = self.setup, self.exchanges, self.books
         if not hasattr(self, "view") or self.view.tick != self.tick:
             self._seen = (self.tape.returns(), self.tape.high_ticks(), self.tape.low_ticks())
+            self._funding_bp = np.zeros(self.markets.count)
+            for market in self._perpetuals.tolist():
+                self._funding_bp[market] = self.exchanges.indicated_funding_bp(market)
         returns, high, low = self._seen
         self.view = View(
             seed=s.seed,
@@ -263,6 +271,8 @@ class MarketModel(mesa.Model):
             ema50_ticks=self.tape.ema50_ticks,
             flow_lots=self.tape.flow_lots,
             fund_distress=exchanges.distress(),
+            funding_bp=self._funding_bp,
+            macro=self.world.macro,
         )
         self.views = [self.view, *(self._view_of(place) for place in self.places[1:])]
         if self.bridges is not None:

@@ -17,6 +17,7 @@ from abm.traders.arbitrageurs import Arbitrageurs
 from abm.traders.base import Participant, World
 from abm.traders.bridges import Bridges
 from abm.traders.hedgers import Hedgers
+from abm.traders.kinds import kind_class
 from abm.traders.makers import Makers
 from abm.traders.noise import Noise
 from abm.traders.pool import Pool
@@ -49,6 +50,7 @@ class Place:
     retail: RetailCohort = field(init=False)
     hedgers: Hedgers = field(init=False)
     treasuries: list[Treasury] = field(init=False)
+    joined: list[Participant] = field(init=False)
     in_row_order: list[Participant] = field(init=False)
 
     @property
@@ -110,13 +112,26 @@ class Opening:
         pool = [Pool(model, s.pool)] if s.pool.capital_usd > 0 else []
         arbitrage = Arbitrageurs(model, s.arbitrageurs)
         place.treasuries = [Treasury(model, p) for p in s.treasuries]
+        place.joined = self._joined(model, place)
         self.people += [place.retail, noise, value, *sellers, place.hedgers, *place.treasuries]
-        self.machines += [place.makers, *pool, arbitrage]
+        self.people += [one for one in place.joined if not one.machine]
+        self.machines += [place.makers, *pool, arbitrage, *(one for one in place.joined if one.machine)]
         place.in_row_order = [
-            place.makers, *pool, arbitrage, place.hedgers, noise, value, *sellers, *place.treasuries, place.retail
+            place.makers, *pool, arbitrage, place.hedgers, noise, value, *sellers, *place.treasuries, *place.joined,
+            place.retail,
         ]  # fmt: skip
         for participant in place.in_row_order:
             participant.venue = place.number
+
+    def _joined(self, model: MarketModel, place: Place) -> list[Participant]:
+        """The participants that the scenario names for this venue."""
+        lead = self.scenario.venue.name
+        found = []
+        for entry in self.scenario.participants:
+            if (entry.venue or lead) == place.name:
+                found.append(kind_class(entry.kind)(model, entry.checked()))
+                found[-1].name = entry.name
+        return found
 
     def _rows(self) -> None:
         """Who has which account rows; rows of a venue stand together."""
@@ -173,7 +188,7 @@ class Opening:
         usdt, btc = int(markets.settle[place.perp]), int(markets.base[place.spot])
         world = World(
             setup.seed, markets, self.accounts, self.books, place.perp, place.spot, usdt, btc, self.start_ticks,
-            float(start.hour * 3600 + start.minute * 60 + start.second),
+            float(start.hour * 3600 + start.minute * 60 + start.second), start,
         )  # fmt: skip
         for participant in place.in_row_order:
             participant.bind(world)

@@ -81,6 +81,7 @@ class Recorder:
         self._steps = np.zeros(1024, STEP)
         self._count = 0
         self._venue_steps: list[NDArray[np.void]] = []
+        self._measured: list[Mapping[str, float]] = []
         self._kept: list[NDArray[np.void]] = []
         self._blank = np.zeros((), STEP)
         for name in STEP.names or ():
@@ -132,6 +133,22 @@ class Recorder:
                 record[name] = value
         self._venue_steps.append(records)
 
+    def measured(self, row: Mapping[str, float]) -> None:
+        """One tick of the participants that the scenario names: their own figures as `NAME.figure`."""
+        self._measured.append(row)
+
+    @property
+    def participants_table(self) -> Any:
+        """Arrow table of those figures: `tick`, `time`, and one float64 column each."""
+        import pyarrow as pa
+
+        ticks = np.zeros(len(self._measured), [("tick", np.int32)])
+        ticks["tick"] = self.steps_array["tick"][: ticks.size]
+        table = arrow_table(ticks, self.start_ms, self.tick_ms)
+        for name in self._measured[0] if self._measured else ():
+            table = table.append_column(name, pa.array([row[name] for row in self._measured], pa.float64()))
+        return table
+
     @property
     def venues_array(self) -> NDArray[np.void]:
         """Ticks of several venues so far: (ticks * venues,) of dtype `STEP`, venue by venue within each tick."""
@@ -159,6 +176,7 @@ class Recorder:
         run.__dict__["events"] = _with_time(self.events_array, self.start_ms, self.tick_ms)
         table = venue_table(self.venues_array, self.facts["venues"], self.start_ms, self.tick_ms)
         run.__dict__["venues"] = table.to_pandas()
+        run.__dict__["participants"] = self.participants_table.to_pandas()
         return run
 
     @property
@@ -191,6 +209,13 @@ class Run:
             table: pd.DataFrame = venue_table(np.zeros(0, STEP), (), 0, 0).to_pandas()
             return table
         return self._table("venues")
+
+    @cached_property
+    def participants(self) -> pd.DataFrame:
+        """One row a tick: figures of the participants that the scenario names as `NAME.figure`; empty without them."""
+        import pandas as pd
+
+        return self._table("participants") if (self.path / "participants.parquet").exists() else pd.DataFrame()
 
     @cached_property
     def events(self) -> pd.DataFrame:

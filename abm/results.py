@@ -1,7 +1,7 @@
 """What a run leaves behind: a folder that another person can read, check and repeat.
 
 `OUT/` holds `run.json` (resolved scenario, seed, versions, summary), `steps.parquet` (of the lead venue), with several
-venues `venues.parquet` (the same of each), `events.parquet`,
+venues `venues.parquet` (the same of each), `participants.parquet` (figures of named participants), `events.parquet`,
 `opening.parquet`, `closing.parquet`, `manifest.json` (times, machine, package versions) and, from the caller,
 `overview.png`. It is written as `OUT.partial` and renamed at the end. An existing folder is never written to:
 `free_folder` finds the next free name, and an explicit name that is taken is refused. Result files hold no wall time,
@@ -134,9 +134,13 @@ class RunWriter(Recorder):
             if self._writer is not None:
                 self._writer.close()
             if self.facts:
+                import pyarrow.parquet as pq
+
                 _write_table(self.steps_array, self.folder / "steps.parquet", self.start_ms, self.tick_ms)
                 if self.venues_array.size:
                     _write_venues(self, self.folder / "venues.parquet")
+                if self._measured:
+                    pq.write_table(self.participants_table, self.folder / "participants.parquet", compression="zstd")
         return Run(self.folder, {**self.header, **self.facts, "ticks": self._count})
 
     def finish(self, summary: Mapping[str, Any], comparison: Sequence[Mapping[str, Any]]) -> None:

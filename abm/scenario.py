@@ -34,6 +34,7 @@ from abm.settings import (
 from abm.traders.arbitrageurs import ArbitrageursParameters
 from abm.traders.bridges import BridgesParameters
 from abm.traders.hedgers import HedgersParameters
+from abm.traders.kinds import Joined, with_participants
 from abm.traders.makers import MakersParameters
 from abm.traders.noise import NoiseParameters
 from abm.traders.pool import PoolParameters
@@ -165,6 +166,7 @@ class Scenario(Parameters):
     others: tuple[OtherVenue, ...] = ()
     bridges: BridgesParameters = BridgesParameters()
     incidents: tuple[Incident, ...] = ()
+    participants: tuple[Joined, ...] = ()
     policies: Policies = Policies()
 
     @field_validator("others")
@@ -305,7 +307,8 @@ def _checked(table: Table, origin: str, earlier: Iterable[str] = ()) -> Scenario
     lines = list(earlier)
     table = _with_accounts(table)
     table, venue_lines = with_venues(table)
-    lines += venue_lines
+    table, participant_lines = with_participants(table)
+    lines += venue_lines + participant_lines
     try:
         scenario = validate(Scenario, table, origin)
     except SettingsError as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def nonsense(scenario: Scenario) -> list[str]:
     """Every economic mistake of a scenario, one line each; empty when there is none."""
-    checks = (clock, news, granularity, treasuries, others, incidents)
+    checks = (clock, news, granularity, treasuries, others, incidents, participants)
     lines = [line for check in checks for line in check(scenario)]
     venues = {"": scenario.venue, **{f"others.{other.name}.": other.venue for other in scenario.others}}
     lines += [where + line for where, preset in venues.items() for line in (*instruments(preset), *venue(preset))]
@@ -88,6 +88,18 @@ def incidents(s: Scenario) -> Iterator[str]:
         if not 0 <= s.news_seconds(item) < s.duration_s:
             span = f"the run covers {s.start:%H:%M:%S} to {s.end:%H:%M:%S} UTC"
             yield f"incidents.{n}.at: {item.at.isoformat()}: lies outside the run ({span})"
+
+
+def participants(s: Scenario) -> Iterator[str]:
+    """Participants that a scenario names have names of their own and trade at a venue of this world."""
+    names = [s.venue.name, *(other.venue.name for other in s.others)]
+    seen: set[str] = set()
+    for item in s.participants:
+        if item.name in seen:
+            yield f"participants.{item.name}.name: used twice"
+        seen.add(item.name)
+        if item.venue is not None and item.venue not in names:
+            yield f"participants.{item.name}.venue: {item.venue}: no such venue here{nearest(item.venue, names)}"
 
 
 def instruments(preset: VenuePreset) -> Iterator[str]:

@@ -170,13 +170,18 @@ CROSS, ISOLATED = range(2)
     VALUE_BUYER,
     TREASURY,
     HEDGER,
+    ETF,
+    LEVERAGED_FUND,
+    STAKER,
+    OWN_KIND,
     FUND,
     FEES,
     FUNDING_REMAINDER,
     ROUNDING,
     OUTSIDE,
-) = range(11)
-"""Kinds of row. From FUND on, rows belong to the venue or to the world, and are never liquidated."""
+) = range(15)
+"""Kinds of row; OWN_KIND: of a trader that somebody added. From FUND on, rows belong to the venue or to the world, and
+are never liquidated."""
 KIND_NAMES = (
     "retail",
     "maker",
@@ -184,6 +189,10 @@ KIND_NAMES = (
     "value buyer",
     "treasury",
     "hedger",
+    "exchange-traded fund",
+    "leveraged fund",
+    "staker",
+    "own kind",
     "insurance fund",
     "fees",
     "funding remainder",

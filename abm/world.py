@@ -32,6 +32,7 @@ class FairValue:
     def __init__(self, start_usd: float, news: Sequence[NewsStep], volatility: float, seed: int, tick_s: float) -> None:
         self.usd = start_usd
         self.news_change = 0.0
+        self.macro = 0.0
         self._start_usd, self._news, self._seed, self._tick_s = start_usd, tuple(news), seed, tick_s
         self._step_sd = volatility * math.sqrt(tick_s)
         self._walk = 0.0

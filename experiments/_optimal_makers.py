@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -205,7 +206,7 @@ def open_block(books: Books, options: MakerOptions, gamma: float, quoting: RuleN
     outside, customers = np.arange(paths) * ROWS, np.arange(paths) * ROWS + 1
     accounts.kind[outside] = OUTSIDE
     start = np.full(paths, round(options.s0 / options.tick), np.int64)
-    world = World(options.seed, tables, accounts, books, 0, 0, 0, 1, start, 0.0)
+    world = World(options.seed, tables, accounts, books, 0, 0, 0, 1, start, 0.0, datetime(2008, 4, 1, tzinfo=UTC))
     makers = Makers(bare_model(), maker_parameters(options, gamma, quoting, paths, limit), np.arange(paths))
     makers.rows = np.arange(paths) * ROWS + 2
     makers.bind(world)
@@ -240,6 +241,8 @@ def look(book: Book, options: MakerOptions, step: int, middle: I64) -> View:
         ema50_ticks=middle.astype(np.float64),
         flow_lots=np.zeros(paths),
         fund_distress=0.0,
+        funding_bp=np.zeros(paths),
+        macro=0.0,
     )
 
 

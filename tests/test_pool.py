@@ -18,6 +18,7 @@ from abm.units import MICRO
 from abm.venues.exchange import FEES_ROW, FUND_ROW
 from abm.venues.preset import load_preset
 from tests.replayed import Replayed
+from tests.traders_world import START
 from tests.venue_world import FIRST, VenueWorld
 
 pytestmark = pytest.mark.kernels
@@ -36,7 +37,7 @@ class PoolWorld(VenueWorld):
         a = self.accounts
         a.leverage[TRADER:] = 1_001
         a.cash[0, TRADER:] = dollars * MICRO
-        self.pool.bind(World(1, self.markets, a, self.floor.books, self.perp, self.spot, 0, 1, self.start, 0.0))
+        self.pool.bind(World(1, self.markets, a, self.floor.books, self.perp, self.spot, 0, 1, self.start, 0.0, START))
         self.settle_outside()
         self.replayed = Replayed(self)
         self.oracle(int(self.start[self.perp]))

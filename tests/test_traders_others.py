@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from abm.events import BY_ARBITRAGE, BY_COVENANT, BY_VALUE
+from abm.events import BY_ARBITRAGE, BY_COVENANT, BY_VALUE, COVENANT
 from abm.state import BUY, CANCEL, IOC, LIMIT, MESSAGE, NOBODY, REPLACE, SELL
 from abm.traders.arbitrageurs import Arbitrageurs, ArbitrageursParameters
 from abm.traders.treasury import Treasury, TreasuryParameters, coins_to_sell, covenant_price, zero_equity_price
@@ -167,15 +167,23 @@ def company() -> tuple[Stage, Treasury]:
 
 def test_a_breach_sells_until_the_loan_is_covered_again() -> None:
     stage, treasury = company()
-    assert treasury.review(stage.view(last_ticks=np.array([START_TICKS, 800_010]))) == []
+    assert stage.review(treasury, stage.view(last_ticks=np.array([START_TICKS, 800_010]))) == []
     assert treasury.loan_to_value(80_000.0) == pytest.approx(0.5)
     stage.tick = 30
     fallen = {"last_ticks": np.array([START_TICKS, 700_000])}
-    assert treasury.review(stage.view(**fallen)) == [], "the clock has not come round"
+    assert stage.review(treasury, stage.view(**fallen)) == [], "the clock has not come round"
     stage.tick = 60
-    breach = treasury.review(stage.view(**fallen))
+    breach = stage.review(treasury, stage.view(**fallen))
     assert breach == [
-        {"account": int(treasury.rows[0]), "price_ticks": 700_000, "size_lots": 1_428_572, "amount": 571_429}
+        {
+            "kind": COVENANT,
+            "side": SELL,
+            "market": SPOT_MARKET,
+            "account": int(treasury.rows[0]),
+            "price_ticks": 700_000,
+            "size_lots": 1_428_572,
+            "amount": 571_429,
+        }
     ]
     place(stage, SPOT_MARKET, BUY, 700_000, 10**9)
     sold = 0
@@ -186,7 +194,7 @@ def test_a_breach_sells_until_the_loan_is_covered_again() -> None:
         assert (orders["side"] == SELL).all() and (orders["reason"] == BY_COVENANT).all()
         assert orders.size == 0 or orders["size_lots"].max() <= 0.2 * 12_000_000 / 60
         sold += int(orders["size_lots"].sum())
-        treasury.review(stage.view(**fallen))
+        stage.review(treasury, stage.view(**fallen))
     # Reviews repay with what has come in; in the end the same coins are sold as in one step.
     assert sold == pytest.approx(1_428_572, abs=2)
     assert treasury.loan_to_value(70_000.0) == pytest.approx(0.5, abs=1e-6)
@@ -196,6 +204,6 @@ def test_a_breach_sells_until_the_loan_is_covered_again() -> None:
 def test_a_company_without_debt_never_sells() -> None:
     stage = Stage(1, (Treasury, TreasuryParameters(debt_usd=0.0)))
     treasury = stage.people[0]
-    assert treasury.review(stage.view(last_ticks=np.array([10, 10]))) == []
+    assert stage.review(treasury, stage.view(last_ticks=np.array([10, 10]))) == []
     assert stage.ask(treasury, stage.view()).size == 0
     assert math.isnan(treasury.loan_to_value(1.0))

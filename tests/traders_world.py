@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import mesa
@@ -12,6 +13,9 @@ from abm.state import CLOSE, FILL, NOBODY, PERPETUAL, REFUSED, SPOT, Accounts, M
 from abm.traders.base import HORIZONS_S, Batch, Participant, View, World
 
 PERP, SPOT_MARKET = 0, 1
+OUTSIDE = -1
+"""Row number by which the stage's office calls the outside world."""
+START = datetime(2025, 10, 10, tzinfo=UTC)
 START_TICKS = 1_168_300
 """116,830 dollars in ticks of 0.1."""
 
@@ -40,6 +44,26 @@ def markets() -> Markets:
     )
 
 
+class StageOffice:
+    """Pays between rows of the stage and remembers what was paid and noted."""
+
+    outside = OUTSIDE
+
+    def __init__(self, accounts: Accounts) -> None:
+        self.accounts = accounts
+        self.paid: list[tuple[int, int, int, int, int]] = []
+        self.notes: list[dict[str, int]] = []
+
+    def pay(self, payer: int, receiver: int, asset: int, amount: int, reason: int) -> None:
+        self.paid.append((payer, receiver, asset, amount, reason))
+        for row, sign in ((payer, -1), (receiver, 1)):
+            if row != OUTSIDE:
+                self.accounts.cash[asset, row] += sign * amount
+
+    def note(self, kind: int, **fields: int) -> None:
+        self.notes.append({"kind": kind, **fields})
+
+
 class Stage:
     """Participants on a stub world; `trade` executes messages, posts fills without fees and hands back handles."""
 
@@ -50,13 +74,24 @@ class Stage:
         self.accounts = Accounts.empty(sum(rows), 2, 1, 2)
         self.books = Books(2, START_TICKS - (1 << 19), 1 << 20)
         self.world = World(
-            seed, markets(), self.accounts, self.books, PERP, SPOT_MARKET, 0, 1, np.array([START_TICKS] * 2), 0.0
+            seed,
+            markets(),
+            self.accounts,
+            self.books,
+            PERP,
+            SPOT_MARKET,
+            0,
+            1,
+            np.array([START_TICKS] * 2),
+            0.0,
+            START,
         )
         at = 0
         for person, count in zip(self.people, rows, strict=True):
             person.rows = np.arange(at, at + count)
             at += count
             person.bind(self.world)
+        self.office = StageOffice(self.accounts)
         self.seed, self.tick, self.ids = seed, 0, 0
         self.last = np.array([START_TICKS] * 2)
 
@@ -82,8 +117,16 @@ class Stage:
             "ema50_ticks": last.astype(float),
             "flow_lots": np.zeros(2),
             "fund_distress": 0.0,
+            "funding_bp": np.zeros(2),
+            "macro": 0.0,
         }
         return View(**(facts | changes))
+
+    def review(self, person: Participant, view: View) -> list[dict[str, int]]:
+        """A participant's slow clock; returns the notes it made."""
+        before = len(self.office.notes)
+        person.review(view, self.office)
+        return self.office.notes[before:]
 
     def ask(self, person: Participant, view: View) -> np.ndarray:
         """A participant's messages, copied."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
 
 import mesa
 import numpy as np
@@ -42,6 +44,8 @@ class View:
     ema50_ticks: NDArray[np.float64]
     flow_lots: NDArray[np.float64]  # net taker volume of the last 60 s
     fund_distress: float  # 0 calm ... 1 insurance fund at its floor
+    funding_bp: NDArray[np.float64]  # indicated funding of the perpetuals, basis points per 8 h; 0 for spot
+    macro: float  # log level of the stock index, 0 at the start
 
 
 class Batch:
@@ -96,6 +100,7 @@ class World:
     btc: int
     start_ticks: I64  # (M,) opening price of each market
     start_s: float  # UTC seconds of day at the opening
+    start: datetime  # first instant, UTC
     events: list[tuple[Any, ...]] = field(default_factory=list)
 
     def deposit(self, rows: I64, asset: int, amounts: I64) -> None:
@@ -114,6 +119,19 @@ class World:
             self.accounts.margin[slot, rows] = margin
 
 
+class Office(Protocol):
+    """What institutions are given at a review: they pay each other, and they say what they do."""
+
+    outside: int
+    """Row of the outside world at the participant's venue."""
+
+    def pay(self, payer: int, receiver: int, asset: int, amount: int, reason: int) -> None:
+        """Post `amount` (units of `asset`, >= 0) from one row to another, now."""
+
+    def note(self, kind: int, **fields: int) -> None:
+        """Add an event of a kind of `abm.events` that moves no money."""
+
+
 def bare_model() -> Any:
     """A Mesa model without a market, to hold participants in the small worlds of experiments."""
     return mesa.Model(rng=1)
@@ -128,6 +146,10 @@ class Participant(mesa.Agent):
 
     machine = False
     latency = PEOPLE_LATENCY
+    parameters_class: ClassVar[type[Parameters]]
+    """Schema of its parameters; a kind that a scenario may name needs one."""
+    name = ""
+    """Of an entry of the scenario's `participants`."""
     venue = 0
     """Id of the venue where it trades."""
     _ids = AGENT_NUMBERS
@@ -144,6 +166,9 @@ class Participant(mesa.Agent):
     def bind(self, world: World) -> None:
         """Take possession of `self.rows` (set by the model before the call) and post the opening state."""
 
+    def begin(self, model: Any) -> None:
+        """Once, when every participant is bound and the exchanges stand, before anybody acts."""
+
     def decide(self, view: View, batch: Batch) -> None:
         """Add messages to the batch."""
 
@@ -152,3 +177,10 @@ class Participant(mesa.Agent):
 
         `offset` is the index of the first of them in the batch as it was collected.
         """
+
+    def review(self, view: View, office: Office) -> None:
+        """At the end of a tick, for institutions: postings that are no trades, and what they decide on slow clocks."""
+
+    def measured(self) -> Mapping[str, float]:
+        """Figures of its own at the end of the tick, by name with a unit suffix; the same names in every tick."""
+        return {}

@@ -33,7 +33,7 @@ from abm.events import BY_ARBITRAGE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream
 from abm.state import ARBITRAGEUR, BUY, CROSS, I64, IOC, REDUCE_ONLY, SELL
-from abm.traders.base import BOT_LATENCY, Batch, Participant, View, World
+from abm.traders.base import BOT_LATENCY, Batch, Office, Participant, View, World
 from abm.units import RATE_ONE
 
 _TASTE = stream("bridge taste")
@@ -293,8 +293,13 @@ class Bridges(Participant):
 
     # --- money between venues -----------------------------------------------------------------------------------------
 
-    def review(self, view: View) -> list[Posting]:
-        """What arrives and what leaves now; the caller posts both. A closed venue credits when it is open again."""
+    def review(self, view: View, office: Office) -> None:
+        """Post what arrives and what leaves now."""
+        for posting in self.postings(view):
+            office.pay(posting.payer, posting.receiver, posting.asset, posting.amount, BY_ARBITRAGE)
+
+    def postings(self, view: View) -> list[Posting]:
+        """What arrives and what leaves now. A closed venue credits when it is open again."""
         closed = {leg.outside for leg, open_now in zip(self.legs, self.reachable, strict=True) if not open_now}
         due = [item[0] <= view.seconds and item[1].payer not in closed for item in self.on_the_way]
         now = [item[1] for item, arrives in zip(self.on_the_way, due, strict=True) if arrives]

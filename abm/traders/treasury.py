@@ -18,14 +18,13 @@ notes of 2025 were unsecured and had no price trigger.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from abm.events import BY_COVENANT
+from abm.events import BY_COVENANT, COVENANT
 from abm.parameters import Parameters, quantity
 from abm.state import IOC, SELL, TREASURY
-from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World
+from abm.traders.base import PEOPLE_LATENCY, Batch, Office, Participant, View, World
 from abm.units import MICRO
 
 
@@ -90,7 +89,6 @@ class Treasury(Participant):
         world.deposit(self.rows, world.btc, np.array([lots * self._unit]))
         world.deposit(self.rows, world.usdt, np.array([round(p.cash_usd * MICRO)]))
         self.repaid_micro = 0
-        self._to_repay_micro = 0
         self.to_sell_lots = 0
         self._sold_from = lots
         self._next_review_s = 0.0
@@ -107,8 +105,8 @@ class Treasury(Participant):
 
     @property
     def cash_usd(self) -> float:
-        """Cash that is not on its way to the lender."""
-        return (int(self.world.accounts.cash[self.world.usdt, self.rows[0]]) - self._to_repay_micro) / MICRO
+        """Cash."""
+        return int(self.world.accounts.cash[self.world.usdt, self.rows[0]]) / MICRO
 
     def loan_to_value(self, price_usd: float) -> float:
         """D / (H P); nan without debt, infinite without coins."""
@@ -117,37 +115,39 @@ class Treasury(Participant):
         value = self.coins_lots * float(self.world.markets.lot_coins[self.world.spot]) * price_usd
         return self.debt_usd / value if value > 0.0 else math.inf
 
-    def review(self, view: View) -> list[dict[str, Any]]:
+    def review(self, view: View, office: Office) -> None:
         """The covenant, on its slow clock: repay with what came in, then see whether more must be sold.
 
-        Returns the breaches (one or none) as fields of a COVENANT event: account, price_ticks, size_lots, amount (LTV
-        in millionths).
+        A breach is a COVENANT event: price, lots to sell, loan to value in millionths.
         """
         if view.seconds < self._next_review_s or self.parameters.debt_usd <= 0.0:
-            return []
+            return
         p, world = self.parameters, self.world
         self._next_review_s = view.seconds + p.review_s
         ticks = int(view.last_ticks[world.spot])
         price = ticks * float(world.markets.tick_dollars[world.spot])
-        lot_coins = float(world.markets.lot_coins[world.spot])
+        paid = 0
         if self.loan_to_value(price) > p.ltv_limit or self.to_sell_lots > 0:
             paid = min(max(0, round(self.cash_usd * MICRO)), max(0, round(self.debt_usd * MICRO)))
             self.repaid_micro += paid
-            self._to_repay_micro += paid
         self.to_sell_lots = 0
         ratio = self.loan_to_value(price)
-        if math.isnan(ratio) or ratio <= p.ltv_limit:
-            return []
-        coins = coins_to_sell(self.debt_usd, self.coins_lots * lot_coins, price, min(p.ltv_target, p.ltv_limit))
-        self.to_sell_lots = min(self.coins_lots, math.ceil(coins / lot_coins))
-        self._sold_from = self.coins_lots
-        amount = round(min(ratio, 1e6) * 1_000_000)
-        return [{"account": int(self.rows[0]), "price_ticks": ticks, "size_lots": self.to_sell_lots, "amount": amount}]
-
-    def take_repayment(self) -> int:
-        """Micro-dollars that the model is to pay to the lender now; asked once after each review."""
-        amount, self._to_repay_micro = self._to_repay_micro, 0
-        return amount
+        if not math.isnan(ratio) and ratio > p.ltv_limit:
+            lot_coins = float(world.markets.lot_coins[world.spot])
+            coins = coins_to_sell(self.debt_usd, self.coins_lots * lot_coins, price, min(p.ltv_target, p.ltv_limit))
+            self.to_sell_lots = min(self.coins_lots, math.ceil(coins / lot_coins))
+            self._sold_from = self.coins_lots
+            office.note(
+                COVENANT,
+                side=SELL,
+                market=world.spot,
+                account=int(self.rows[0]),
+                price_ticks=ticks,
+                size_lots=self.to_sell_lots,
+                amount=round(min(ratio, 1e6) * 1_000_000),
+            )
+        if paid:
+            office.pay(int(self.rows[0]), office.outside, world.usdt, paid, BY_COVENANT)
 
     def decide(self, view: View, batch: Batch) -> None:
         """Sell a slice of what a breach asks for."""
