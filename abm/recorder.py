@@ -173,7 +173,7 @@ class Recorder:
         """What was recorded, in the shape `load_run` gives."""
         run = Run(Path(), {**self.facts, "ticks": self._count})
         run.__dict__["steps"] = _with_time(self.steps_array, self.start_ms, self.tick_ms)
-        run.__dict__["events"] = _with_time(self.events_array, self.start_ms, self.tick_ms)
+        run.in_memory = self
         table = venue_table(self.venues_array, self.facts["venues"], self.start_ms, self.tick_ms)
         run.__dict__["venues"] = table.to_pandas()
         run.__dict__["participants"] = self.participants_table.to_pandas()
@@ -196,6 +196,8 @@ class Run:
 
     path: Path
     info: dict[str, Any]
+    in_memory: Recorder | None = None
+    """Of a run that is on no disk: its events become a table only when somebody asks for them."""
 
     @cached_property
     def steps(self) -> pd.DataFrame:
@@ -228,12 +230,12 @@ class Run:
 
         A small part of a large run, read without holding the rest in memory.
         """
+        if self.in_memory is not None:
+            kept = self.in_memory
+            return _with_time(forced_rows(kept.events_array), kept.start_ms, kept.tick_ms)
         path = self.path / "events.parquet"
-        if "events" in self.__dict__ or not path.exists():
-            every = self.events
-            started = every["cause"].to_numpy()[every["kind"].to_numpy() == LIQUIDATION]
-            ordinary = (every["kind"] == FILL_EVENT) & (every["reason"] != BY_LIQUIDATION)
-            return every[~ordinary | every["seq"].isin(started)]
+        if not path.exists():
+            return self.events
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
@@ -256,6 +258,8 @@ class Run:
     def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
+        if name == "events" and self.in_memory is not None:
+            return _with_time(self.in_memory.events_array, self.in_memory.start_ms, self.in_memory.tick_ms)
         path = self.path / f"{name}.parquet"
         if name == "events" and not path.exists():
             return _with_time(np.zeros(0, EVENT), 0, 0)
@@ -266,6 +270,13 @@ class Run:
 def _times(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> NDArray[np.datetime64]:
     """End of each row's tick: tick 1 ends one tick length after the start, the opening is tick 0."""
     return (start_ms + rows["tick"].astype(np.int64) * tick_ms).astype("datetime64[ms]")
+
+
+def forced_rows(events: NDArray[np.void]) -> NDArray[np.void]:
+    """Of events (n,), dtype `EVENT`: all but ordinary fills, and the fills that caused a liquidation."""
+    started = events["cause"][events["kind"] == LIQUIDATION]
+    ordinary = (events["kind"] == FILL_EVENT) & (events["reason"] != BY_LIQUIDATION)
+    return events[~ordinary | np.isin(events["seq"], started)]
 
 
 def arrow_table(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> Any:
