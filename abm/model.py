@@ -18,6 +18,7 @@ from abm.events import NEWS, ROUND_CAP
 from abm.institutions import VenueOffice, with_reviews
 from abm.opening import Opening, Place
 from abm.recorder import Recorder
+from abm.records import joined
 from abm.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
 from abm.state import BUY, PERPETUAL, SELL
 from abm.steps import Traffic, step_record
@@ -195,7 +196,7 @@ class MarketModel(mesa.Model):
         messages = self.exchanges.passing(batch.messages())
         ahead = 0 if forced is None else forced.size
         if forced is not None and ahead:
-            messages = np.concatenate([forced, messages])
+            messages = joined([forced, messages])
         moment = self.tick * 1024 + self.round
         handles = self.floor.trade(messages, self.exchanges.mark_ticks, moment)
         self.traffic.count(messages, self.floor.fills)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.events import BY_LIQUIDATION, EVENT, FILL_EVENT, LEVELS, LIQUIDATION
+from abm.records import copied, joined, taken
 from abm.state import Accounts, Markets
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Recorder:
     def events(self, rows: NDArray[np.void]) -> None:
         """Event rows (n,) of dtype `EVENT`, in order of `seq`; copied."""
         if rows.size:
-            self._kept.append(rows.copy())
+            self._kept.append(copied(rows))
 
     def step(self, row: Mapping[str, float] | NDArray[np.void] | np.void) -> None:
         """One tick: a mapping with names of `STEP` (missing floats become nan, missing counts 0) or a `STEP` record."""
@@ -167,7 +168,7 @@ class Recorder:
     @property
     def events_array(self) -> NDArray[np.void]:
         """Events kept in memory: (n,) of dtype `EVENT`."""
-        return np.concatenate(self._kept) if self._kept else np.zeros(0, EVENT)
+        return joined(self._kept) if self._kept else np.zeros(0, EVENT)
 
     def run(self) -> Run:
         """What was recorded, in the shape `load_run` gives."""
@@ -276,7 +277,7 @@ def forced_rows(events: NDArray[np.void]) -> NDArray[np.void]:
     """Of events (n,), dtype `EVENT`: all but ordinary fills, and the fills that caused a liquidation."""
     started = events["cause"][events["kind"] == LIQUIDATION]
     ordinary = (events["kind"] == FILL_EVENT) & (events["reason"] != BY_LIQUIDATION)
-    return events[~ordinary | np.isin(events["seq"], started)]
+    return taken(events, ~ordinary | np.isin(events["seq"], started))
 
 
 def arrow_table(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> Any:

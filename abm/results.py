@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from abm.events import EVENT
 from abm.provenance import finite, git_commit, manifest, run_id, source_hash, version
 from abm.recorder import STEP, Recorder, Run, arrow_table, venue_table
+from abm.records import put
 from abm.state import Accounts, Markets
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class RunWriter(Recorder):
             part = rows[first : first + self._buffer.size]
             if self._used + part.size > self._buffer.size:
                 self._flush()
-            self._buffer[self._used : self._used + part.size] = part
+            put(self._buffer[self._used : self._used + part.size], part)
             self._used += part.size
 
     def step(self, row: Mapping[str, float] | NDArray[np.void] | np.void) -> None:

@@ -20,6 +20,7 @@ from abm.events import (
     TRANSFER,
     EventLog,
 )
+from abm.records import taken
 from abm.state import FILL, I64, NOBODY, PERPETUAL, REFUSED, UNCOVERED, Accounts, Markets
 
 _NO_FILLS = np.zeros(0, FILL)
@@ -98,7 +99,7 @@ class TradingFloor:
         if n == 0:
             return handles
         order = np.arange(n) if in_order else self._order(messages, moment)
-        batch = messages[order]
+        batch = taken(messages, order)
         self._admit(batch, mark_ticks)
         outcome = self.books.match(batch, self.net_lots, self.net_offset, self.log.next_seq)
         fees = np.empty((outcome.fills.size, 2), np.int64)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from abm.book.books import Books
 from abm.parameters import Parameters
+from abm.records import put
 from abm.state import I64, MESSAGE, NOBODY, Accounts, Markets
 from abm.venues.exchange import AGENT_NUMBERS
 
@@ -57,12 +58,8 @@ class Batch:
 
     def room(self, n: int) -> NDArray[Any]:
         """A writable view of the next n records, not yet taken; call `took` with how many were used."""
-        if self.count + n > self._records.size:
-            bigger = np.zeros(max(2 * self._records.size, self.count + n), MESSAGE)
-            bigger[: self.count] = self._records[: self.count]
-            self._records = bigger
-        free = self._records[self.count : self.count + n]
-        free[:] = np.zeros((), MESSAGE)
+        free = self._free(n)
+        free.view(np.uint8).fill(0)
         free["order"] = NOBODY
         free["cause"] = NOBODY
         return free
@@ -76,6 +73,19 @@ class Batch:
         free = self.room(n)
         self.count += n
         return free
+
+    def _free(self, n: int) -> NDArray[Any]:
+        """The next n records as they are."""
+        if self.count + n > self._records.size:
+            bigger = np.zeros(max(2 * self._records.size, self.count + n), MESSAGE)
+            put(bigger[: self.count], self._records[: self.count])
+            self._records = bigger
+        return self._records[self.count : self.count + n]
+
+    def extend(self, messages: NDArray[Any]) -> None:
+        """Add whole records, MESSAGE (n,)."""
+        put(self._free(messages.size), messages)
+        self.count += messages.size
 
     def messages(self) -> NDArray[Any]:
         """The records so far (a view)."""

@@ -341,8 +341,7 @@ class Makers(Participant):
         )
         emitted[:count] += index * self._ladder_size
         self._ops[self._sent : self._sent + count] = self._out["op"][:count]
-        batch.room(count)[:] = self._out[:count]
-        batch.took(count)
+        batch.extend(self._out[:count])
         self._sent += count
 
     def after_trade(self, handles: I64, offset: int) -> None:

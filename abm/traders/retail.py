@@ -175,8 +175,7 @@ class RetailCohort(Participant):
                 self._sent += messages.size
         elif woken.size:
             self._sent = self._review(view, woken)
-        batch.room(self._sent)[:] = self._out[: self._sent]
-        batch.took(self._sent)
+        batch.extend(self._out[: self._sent])
 
     def _review(self, view: View, woken: I64) -> int:
         """The cohort's way: one compiled call."""
