@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from abm import cli_analysis, cli_sweep, console
+from abm import cli_analysis, cli_check, cli_stress, cli_sweep, console
 
 UsageProblem: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Typer brings its own copy of Click in some versions and uses the package in others."""
@@ -27,6 +27,7 @@ ScenarioName = Annotated[str, typer.Argument(help="packaged name (see `deleverag
 SetOption = Annotated[list[str], typer.Option("--set", metavar="a.b=v", help="change one value; may be repeated")]
 SeedOption = Annotated[int | None, typer.Option(help="seed of all random streams")]
 AccountsOption = Annotated[int | None, typer.Option(help="retail accounts: granularity, totals stay")]
+AllowOption = Annotated[bool, typer.Option("--allow-code", help="let the scenario name classes of yours")]
 OutOption = Annotated[Path | None, typer.Option(help="folder to write; must not exist")]
 
 
@@ -38,13 +39,17 @@ def run(
     settings: SetOption = [],  # noqa: B006 (typer copies it)
     record: Annotated[str | None, typer.Option(metavar="LEVEL", help="summary, fills (default) or orders")] = None,
     out: OutOption = None,
+    allow_code: AllowOption = False,
 ) -> None:
     """Run a scenario and write a run folder with a picture."""
+    from abm import outside
     from abm.measures import summary
     from abm.results import RunWriter, free_folder
     from abm.scenario import load_scenario
     from abm.targets import comparison
 
+    if allow_code:
+        outside.allow(Path(scenario))
     chosen = load_scenario(scenario, [*settings, *([f'record="{record}"'] if record else [])], seed, accounts)
     folder = out or free_folder(Path("runs") / f"{chosen.name}-seed{chosen.seed}")
     writer = RunWriter(
@@ -134,18 +139,23 @@ def compare(
     accounts: AccountsOption = None,
     processes: Annotated[int, typer.Option(min=1, max=256, help="runs at a time")] = 2,
     out: OutOption = None,
+    allow_code: AllowOption = False,
 ) -> None:
     """Run a scenario with and without a change on the same seeds, and show the differences."""
+    from abm import outside
     from abm.provenance import finite
     from abm.scenario import load_scenario
 
     if not settings:
         raise typer.BadParameter("nothing to compare: give at least one --set a.b=v")
+    if allow_code:
+        outside.allow(Path(scenario))
     base = load_scenario(scenario, (), seed, accounts)
     changed = load_scenario(scenario, settings, seed, accounts)
     from abm.sweep.plan import pair_plan
 
     words = ["deleverage", "run", scenario, *(["--accounts", str(accounts)] if accounts else [])]
+    words += ["--allow-code"] if allow_code else []
     commands = {"as it is": words, "changed": words + [word for one in settings for word in ("--set", one)]}
     variants = {"as it is": base.resolved(), "changed": changed.resolved()}
     plan = pair_plan(base.name, variants, commands, base.seed, reps)
@@ -227,6 +237,8 @@ app.command()(cli_sweep.sweep)
 app.command()(cli_analysis.analyse)
 app.command()(cli_analysis.export)
 app.command()(cli_analysis.reproduce)
+app.command()(cli_check.check)
+app.command()(cli_stress.stress)
 
 
 @app.command("replay-orders")
@@ -304,11 +316,13 @@ def list_all() -> None:
     """Show scenarios, venue presets, experiments and commands."""
     from abm.experiment import experiments
     from abm.scenario import load_table, scenario_names
+    from abm.traders.kinds import described
     from abm.venues.preset import preset_names
 
     groups = {
         "scenarios": [(name, load_table(name).get("title", "")) for name in scenario_names()],
         "venue presets": [(name, "") for name in preset_names()],
+        "kinds of participants": described(),
         "experiments": list(experiments().items()),
         "commands": [_command(command.name, command.callback) for command in app.registered_commands],
     }

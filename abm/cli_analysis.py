@@ -33,11 +33,15 @@ def reproduce(
         float, typer.Option(min=0.0, help="accept values this far off, as a share of the largest of their column")
     ] = 0.0,
     out: Annotated[Path | None, typer.Option(help="keep the repeated run in this folder; must not exist")] = None,
+    allow_code: Annotated[bool, typer.Option("--allow-code", help="load the traders of yours that it names")] = False,
 ) -> None:
     """Repeat an exported run: identical, within tolerance, or different at tick N."""
+    from abm import outside
     from abm.provenance import manifest
     from abm.reproduce import compare, read_export, repeat, surroundings
 
+    if allow_code:
+        outside.allow(file)
     found = read_export(file)
     info = found.info
     console.out.print(f"{info['name']}, seed {info['seed']}, {info['ticks']:,} ticks, run {str(info['run_id'])[:12]}")

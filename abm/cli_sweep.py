@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +38,7 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="runs, time and disk by a pilot; writes nothing")] = False,
     out: Annotated[Path | None, typer.Option(help="folder of the results; default runs/sweep-NAME")] = None,
     settings: Annotated[list[str], typer.Option("--set", metavar="a=v", help="change a field of the study")] = [],  # noqa: B006
-    allow_code: Annotated[bool, typer.Option("--allow-code", help="let the study name a function to run")] = False,
+    allow_code: Annotated[bool, typer.Option("--allow-code", help="let it name functions and classes")] = False,
     only: Annotated[
         str | None, typer.Option(metavar="ID", help="one run (POINT/REPLICATE, or its id), here, shown")
     ] = None,
@@ -77,7 +76,8 @@ def processors() -> int:
 
 
 def _study(study: Path, settings: Sequence[str], allow_code: bool) -> Study:
-    """Read the study; a function of somebody's own is only run when asked for."""
+    """Read the study; code from outside is only loaded when asked for."""
+    from abm import outside
     from abm.settings import SettingsError, override
     from abm.sweep.study import load_study
 
@@ -85,14 +85,10 @@ def _study(study: Path, settings: Sequence[str], allow_code: bool) -> Study:
     for one in settings:
         table = override(table, one)
     chosen = load_study(study, table)
-    if chosen.runner is not None:
-        if not allow_code:
-            raise SettingsError(
-                [f"runner: {chosen.runner} is code of the study: add --allow-code to run it"], str(study)
-            )
-        for place in (str(study.resolve().parent), str(Path.cwd())):
-            if place not in sys.path:
-                sys.path.append(place)
+    if chosen.runner is not None and not allow_code:
+        raise SettingsError([f"runner: {chosen.runner} is code of the study: add --allow-code to run it"], str(study))
+    if allow_code:
+        outside.allow(study, Path(chosen.scenario or study))
     return chosen
 
 

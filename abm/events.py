@@ -21,6 +21,7 @@ deleveraging), `amount` holds the exact signed value.
 | SETTLEMENT | | price = settlement price | 0; every position of the market closes at it |
 | HALT | | price = last | length, ms |
 | REOPEN | | price of the auction (last price without one) | |
+| SCHEDULE | | size = highest leverage from now on | taker fee from now on (1e-8) |
 | PLACE, REMOVE | the owner | side, price, size | only at level `orders`; `reason` of REMOVE as in `state.CLOSE` |
 """
 
@@ -71,7 +72,8 @@ EVENT = np.dtype(
     SETTLEMENT,
     HALT,
     REOPEN,
-) = range(17)
+    SCHEDULE,
+) = range(18)
 KIND_NAMES = (
     "fill",
     "liquidation",
@@ -90,6 +92,7 @@ KIND_NAMES = (
     "settlement",
     "halt",
     "reopen",
+    "schedule",
 )
 
 (

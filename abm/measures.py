@@ -3,7 +3,7 @@
 Definitions follow the real figures: the fall is from the last price before the first news to the lowest trade; depth is
 that of the bids within 1 % in snapshots of 30 s; the reported liquidations are at most one order a second, as the
 venue's feed has them (`abm.reported`). In a world of several venues the measures are those of the lead venue, and
-`venues` has each venue's own.
+`venues` has each venue's own; in one with altcoins they are those of BTC, and `alts` has each coin's.
 """
 
 from __future__ import annotations
@@ -47,10 +47,13 @@ def summary(run: Run) -> dict[str, Any]:
     result |= flow(steps)
     result |= forced(steps, seconds)
     several = len(run.info.get("venues", ())) > 1
-    result |= from_events(run.forced_events, steps, run.info, run.info["venues"][0] if several else None)
+    coins = list(run.alts.loc[run.alts["perp_usd"].notna(), "coin"].unique())
+    lead = run.info["markets"][0]["base"] if coins else None
+    result |= from_events(run.forced_events, steps, run.info, run.info["venues"][0] if several else None, lead)
     result["messages"] = int(steps["messages"].sum())
     result["fills"] = int(steps["fills"].sum())
-    return result | ({"venues": by_venue(run)} if several else {})
+    result |= {"venues": by_venue(run)} if several else {}
+    return result | ({"alts": {coin: of_coin(run, coin) for coin in coins}} if coins else {})
 
 
 VENUE_KEYS = (
@@ -75,6 +78,23 @@ def by_venue(run: Run) -> dict[str, dict[str, Any]]:
         for measures in found.values():
             measures[f"{share}_percent"] = 100 * measures[key] / total if total > 0 else math.nan
     return found
+
+
+def of_coin(run: Run, coin: str) -> dict[str, Any]:
+    """An altcoin's own measures, volumes in its coins, and how many accounts were liquidated in it and in BTC too."""
+    steps = run.alts[run.alts["coin"] == coin].reset_index(drop=True)
+    seconds = _seconds(steps, run.info["start"])
+    first_news = _first_news_s(run.steps, _seconds(run.steps, run.info["start"]))
+    every = price_path(steps, seconds, first_news) | liquidity(steps, seconds, first_news) | flow(steps)
+    measures = {key: every[key] for key in (*VENUE_KEYS, "depth_ratio")} | forced(steps, seconds)
+    measures |= from_events(run.forced_events, steps, run.info, run.info["venues"][0], coin)
+    events, bases = run.forced_events, np.array([market["base"] for market in run.info["markets"]])
+    if events.empty:
+        return measures | {"liquidated_in_both_accounts": math.nan}
+    started = events[events["kind"] == LIQUIDATION]
+    base = bases[started["market"].to_numpy()]
+    both = [set(started["account"][base == name]) for name in (coin, bases[0])]
+    return measures | {"liquidated_in_both_accounts": len(both[0] & both[1])}
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -211,9 +231,16 @@ def forced(steps: pd.DataFrame, seconds: Floats) -> dict[str, Any]:
 
 
 def from_events(
-    events: pd.DataFrame, steps: pd.DataFrame, info: Mapping[str, Any], venue: str | None = None
+    events: pd.DataFrame,
+    steps: pd.DataFrame,
+    info: Mapping[str, Any],
+    venue: str | None = None,
+    coin: str | None = None,
 ) -> dict[str, Any]:
-    """Measures that need single events, those of one `venue` (whose `steps` these are) or all; nan without events."""
+    """Measures that need single events, those of one `venue` and `coin` (whose `steps` these are) or of all of them.
+
+    Without events nan.
+    """
     names = (
         "liquidated_accounts",
         "largest_liquidation_usd",
@@ -224,7 +251,8 @@ def from_events(
     )
     if events.empty:
         return dict.fromkeys((*names, "round_caps"), math.nan)
-    mine = np.array([venue in (None, market["venue"]) for market in info["markets"]])[events["market"].to_numpy()]
+    here = [venue in (None, market["venue"]) and coin in (None, market["base"]) for market in info["markets"]]
+    mine = np.array(here)[events["market"].to_numpy()]
     caused = branching(events, mine)
     caps = int((events["kind"].to_numpy() == ROUND_CAP).sum())
     events = events[mine]

@@ -21,10 +21,10 @@ from abm.recorder import Recorder
 from abm.records import joined
 from abm.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
 from abm.state import BUY, PERPETUAL, SELL
-from abm.steps import Traffic, step_record
+from abm.steps import Traffic, peg_record, step_record
 from abm.tape import Tape
 from abm.traders.base import Batch, Participant, View
-from abm.world import FairValue, NewsStep
+from abm.world import fair_value
 
 STRUCTURE_AUDIT_TICKS = 60
 """Ticks between two audits of the books, reserves and ladders."""
@@ -43,7 +43,7 @@ class MarketModel(mesa.Model):
 
     The resolved scenario is `model.setup` (Mesa keeps an attribute `scenario` for itself). Randomness comes from keyed
     streams (`abm.rng`), never from `model.random`. `places` are the venues, the lead venue first; `perp`, `spot`,
-    `makers` and `retail` are those of the lead venue.
+    `makers` and `retail` are those of the lead venue; `alts` are the altcoins traded there.
     """
 
     view: View
@@ -69,9 +69,8 @@ class MarketModel(mesa.Model):
         self.markets, self.accounts, self.books = opening.markets, opening.accounts, opening.books
         self.log, self.floor, self.exchanges = opening.log, opening.floor, opening.exchanges
         self.people, self.machines, self.bridges = opening.people, opening.machines, opening.bridges
-        self.places = opening.places
-        everyone = [one for place in self.places for one in place.in_row_order]
-        self.institutions = with_reviews(everyone)
+        self.places, self.alts, self.pegs, self.beside = opening.places, opening.alts, opening.pegs, opening.values
+        self.institutions = with_reviews(opening.everyone)
         self._offices = [VenueOffice(self.floor, place.first_row) for place in self.places]
         self._joined = [one for place in self.places for one in place.joined]
         self._perpetuals = np.flatnonzero(self.markets.kind == PERPETUAL)
@@ -86,17 +85,16 @@ class MarketModel(mesa.Model):
         self._past: deque[View] = deque(maxlen=max(slowest, default=0) + 1)
         self._asked: list[tuple[Participant, int, int]] = []
         self.tape = Tape(opening.start_ticks, self.setup.tick_s)
-        news = [NewsStep(self.setup.news_seconds(n), n.over_s, n.change_percent / 100.0) for n in self.setup.news]
-        volatility = self.setup.world.fair_volatility_bp * 1e-4 / 60.0**0.5
-        self.world = FairValue(self.setup.world.start_price_usd, news, volatility, self.setup.seed, self.setup.tick_s)
+        self.world = fair_value(self.setup)
         self._look()
-        for one in everyone:
+        for one in opening.everyone:
             one.begin(self)
         self.recorder.begin(
             self.markets, opening.assets, [e.name for e in self.exchanges], self.setup.start, self.setup.tick_s
         )
         self.recorder.opening(self.accounts)
-        self.trade(self.decide([place.makers for place in self.places]))  # the books stand before anybody acts
+        everywhere = (*self.places, *self.alts)
+        self.trade(self.decide([place.makers for place in everywhere]))  # the books stand before anybody acts
         self.audit()
         self.latest = step_record(self, lead, self.floor.tally())
         self.datacollector = mesa.DataCollector(model_reporters=REPORTERS)
@@ -157,11 +155,14 @@ class MarketModel(mesa.Model):
         self._dark = set(self.markets.venue[self.exchanges.halts.dark].tolist())
 
     def advance_world(self) -> None:
-        """Move the fair value; news is an event that others can be caused by."""
+        """Move the stock index and the fair value; news is an event that others can be caused by."""
         self.world.advance(self.tick)
         change = self.world.news_change
         if change:
             self.log.add(NEWS, market=self.spot, amount=round(change * 1_000_000))
+        if self.beside is not None:
+            index_usd = float(self.exchanges.index_ticks[self.perp] * self.markets.tick_dollars[self.perp])
+            self.beside.advance(self.tick, self.world, index_usd)
 
     def rounds(self) -> Iterator[int]:
         """Rounds 1, 2, ...: the first always, another while the last one forced anything, at most `rounds_max`."""
@@ -181,7 +182,7 @@ class MarketModel(mesa.Model):
             if participant.venue in self._dark:
                 continue  # nothing they send would arrive
             start = self.batch.count
-            participant.decide(self.views[participant.venue], self.batch)
+            participant.decide(self.views[participant.seat], self.batch)
             end = self.batch.count
             if end > start:
                 self.batch.messages()["latency"][start:end] = participant.latency
@@ -211,7 +212,7 @@ class MarketModel(mesa.Model):
             self.bridges.review(self.view, self._offices[0])
         for institution in self.institutions:
             if institution.venue not in self._dark:
-                institution.review(self.views[institution.venue], self._offices[institution.venue])
+                institution.review(self.views[institution.seat], self._offices[institution.venue])
 
     def audit(self) -> None:
         """Money every tick; structure every 60 ticks and after every unwind. Raises `AuditError` with tick and seed."""
@@ -233,6 +234,9 @@ class MarketModel(mesa.Model):
         self.latest = step_record(self, self.places[0], tally)
         if len(self.places) > 1:
             self.recorder.venue_steps([step_record(self, place, tally) for place in self.places])
+        if self.beside is not None:
+            coins = {alt.coin: step_record(self, alt, tally) for alt in self.alts}
+            self.recorder.alt_steps(coins | {peg.name: peg_record(self, peg.market, tally) for peg in self.pegs})
         if self._joined:
             self.recorder.measured(
                 {f"{one.name}.{key}": value for one in self._joined for key, value in one.measured().items()}
@@ -265,7 +269,7 @@ class MarketModel(mesa.Model):
             last_ticks=exchanges.last_ticks(),
             mark_ticks=exchanges.mark_ticks,
             index_ticks=exchanges.index_ticks,
-            fair_ticks=self.world.usd / self.markets.tick_dollars,
+            fair_ticks=(self.beside or self.world).usd / self.markets.tick_dollars,
             returns=returns,
             high_600_ticks=high,
             low_600_ticks=low,
@@ -275,7 +279,7 @@ class MarketModel(mesa.Model):
             funding_bp=self._funding_bp,
             macro=self.world.macro,
         )
-        self.views = [self.view, *(self._view_of(place) for place in self.places[1:])]
+        self.views = [self.view, *(self._view_of(place) for place in (*self.places[1:], *self.alts))]
         if self.bridges is not None:
             halted = self.exchanges.halts.halted
             self.bridges.reachable[:] = [not halted[p.perp] and p.number not in self._late for p in self.places]
@@ -291,10 +295,12 @@ class MarketModel(mesa.Model):
         if not self._past or self._past[-1].tick != self.tick:
             kept = {name: getattr(self.view, name).copy() for name in ("mark_ticks", "index_ticks")}
             self._past.append(replace(self.view, **kept))
-        for venue, ticks in self._late.items():
-            now, then = self.views[venue], self._past[max(len(self._past) - 1 - ticks, 0)]
-            clock = {name: getattr(now, name) for name in ("seed", "tick", "round", "seconds", "fund_distress")}
-            self.views[venue] = replace(then, **clock)
+        for place in (*self.places, *self.alts):
+            ticks = self._late.get(place.number)
+            if ticks is not None:
+                now, then = self.views[place.seat], self._past[max(len(self._past) - 1 - ticks, 0)]
+                clock = {name: getattr(now, name) for name in ("seed", "tick", "round", "seconds", "fund_distress")}
+                self.views[place.seat] = replace(then, **clock)
 
 
 _ALIVE: WeakSet[MarketModel] = WeakSet()

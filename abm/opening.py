@@ -11,8 +11,10 @@ from abm.book.books import Books
 from abm.clearing.trading import TradingFloor
 from abm.events import EventLog
 from abm.policies import PolicyBook
+from abm.scenario_alts import alt_setups
 from abm.scenario_venues import VenueSetup
 from abm.state import FEES, FUND, FUNDING_REMAINDER, I64, OUTSIDE, PERPETUAL, ROUNDING, SPOT, Accounts
+from abm.traders.alt_retail import AltRetail, pledge
 from abm.traders.arbitrageurs import Arbitrageurs
 from abm.traders.base import Participant, World
 from abm.traders.bridges import Bridges
@@ -20,14 +22,16 @@ from abm.traders.hedgers import Hedgers
 from abm.traders.kinds import kind_class
 from abm.traders.makers import Makers
 from abm.traders.noise import Noise
+from abm.traders.peg_market import PegMarket
 from abm.traders.pool import Pool
 from abm.traders.retail import RetailCohort
 from abm.traders.retail_trader import individually
 from abm.traders.treasury import Treasury
 from abm.traders.value_buyers import ValueBuyers, ValueSellers
-from abm.units import MICRO
+from abm.units import MICRO, rate_units
 from abm.venues.exchange import FUND_ROW, OUTSIDE_ROW, VENUE_ROWS, Exchange, Exchanges
 from abm.venues.preset import asset_names, build_markets
+from abm.world_alts import AltFairValue, ValuesBeside, alt_value, pegged_value
 
 if TYPE_CHECKING:
     from abm.model import MarketModel
@@ -39,12 +43,19 @@ DAY_S = 86_400
 
 @dataclass(slots=True)
 class Place:
-    """One venue of the world: number, markets, first account row, and who trades there."""
+    """One venue of the world, or an altcoin at the lead venue: its markets, first account row, and who trades there.
+
+    `number` is that of the venue; `seat` that of its traders' view: venues first, then altcoins. An altcoin has a
+    `coin` and a `value`.
+    """
 
     number: int
     setup: VenueSetup
     perp: int
     spot: int
+    seat: int
+    coin: str = ""
+    value: AltFairValue | None = None
     first_row: int = 0
     makers: Makers = field(init=False)
     retail: RetailCohort = field(init=False)
@@ -62,9 +73,10 @@ class Place:
 class Opening:
     """Everything a `MarketModel` starts with.
 
-    Row layout: venue by venue, in each the venue's own rows, then its participants, retail after the others, and last
-    those who trade between venues. `level` is what the event log keeps (`abm.events.LEVELS`). `start_ticks` int64
-    (M,): opening price of each market. `places` are the venues, the lead venue first.
+    Row layout: venue by venue, in each the venue's own rows, then its participants, those last that not every
+    scenario has, so that nobody else's luck depends on them; at the end those who trade between venues. `level` is
+    what the event log keeps (`abm.events.LEVELS`). `start_ticks` int64 (M,): opening price of each market.
+    `places` are the venues, the lead venue first.
     """
 
     def __init__(self, model: MarketModel, level: str) -> None:
@@ -76,15 +88,19 @@ class Opening:
         self.policies.prepare(self.markets)
         self.assets = asset_names(presets)
         self.places = [
-            Place(number, setup, self._first(number, PERPETUAL), self._first(number, SPOT))
+            Place(number, setup, self._first(number, PERPETUAL), self._first(number, SPOT), number)
             for number, setup in enumerate(setups)
         ]
-        self.start_ticks = np.rint(self.scenario.world.start_price_usd / self.markets.tick_dollars).astype(np.int64)
         self.log = EventLog(level)
         self.people: list[Participant] = []
         self.machines: list[Participant | Exchange] = []
         for place in self.places:
-            self._participants(model, place)
+            self._participants(model, place, RetailCohort(model, place.setup.retail))
+        self.alts: list[Place] = []
+        self.pegs: list[PegMarket] = []
+        self.values = self._beside(model) if self.scenario.alts or self.scenario.collateral else None
+        start_usd = self.values.usd if self.values else self.scenario.world.start_price_usd
+        self.start_ticks = np.rint(start_usd / self.markets.tick_dollars).astype(np.int64)
         linked = len(self.places) > 1 and self.scenario.bridges.capital_coins > 0
         self.bridges = Bridges(model, self.scenario.bridges) if linked else None
         self._rows()
@@ -100,12 +116,34 @@ class Opening:
         self.machines += [self.bridges] if self.bridges is not None else []
         self.machines += list(self.exchanges)
 
-    def _first(self, venue: int, kind: int) -> int:
-        return int(np.flatnonzero((self.markets.venue == venue) & (self.markets.kind == kind))[0])
+    def _first(self, venue: int, kind: int, asset: str = "") -> int:
+        here = (self.markets.venue == venue) & (self.markets.kind == kind)
+        if asset:
+            here &= self.markets.base == self.assets.index(asset)
+        return int(np.flatnonzero(here)[0])
 
-    def _participants(self, model: MarketModel, place: Place) -> None:
+    def _beside(self, model: MarketModel) -> ValuesBeside:
+        """Altcoins and the markets of other collateral at the lead venue, and what they are worth."""
+        s, lead = self.scenario, self.places[0]
+        for seat, (coin, setup) in enumerate(alt_setups(s, lead.setup), len(self.places)):
+            perp, spot = (self._first(0, kind, coin.name) for kind in (PERPETUAL, SPOT))
+            self.alts.append(Place(0, setup, perp, spot, seat, coin.name, alt_value(s, coin, setup.seed)))
+            self._participants(model, self.alts[-1], AltRetail(model, setup.retail, coin.shared, lead.retail))
+        traded = {int(self.markets.base[place.spot]) for place in (lead, *self.alts)}
+        pegged = []
+        for item in s.collateral:
+            if self.assets.index(item.name) in traded:
+                continue  # a coin of this world
+            self.pegs.append(PegMarket(model, item.market))
+            self.pegs[-1].market, self.pegs[-1].name = self._first(0, SPOT, item.name), item.name
+            pegged.append((pegged_value(s, item), self.pegs[-1].market))
+        self.people += self.pegs
+        coins = [(alt.value, (alt.perp, alt.spot)) for alt in self.alts if alt.value]
+        return ValuesBeside(s.world.start_price_usd, self.markets.count, coins, pegged)
+
+    def _participants(self, model: MarketModel, place: Place, retail: RetailCohort) -> None:
         s = place.setup
-        place.retail, place.makers = RetailCohort(model, s.retail), Makers(model, self.policies.oblige(s.makers))
+        place.retail, place.makers = retail, Makers(model, self.policies.oblige(s.makers))
         place.hedgers = Hedgers(model, s.hedgers)
         noise, value = Noise(model, s.noise), ValueBuyers(model, s.value_buyers)
         sellers = [ValueSellers(model, s.value_sellers)] if s.value_sellers.coins > 0 else []
@@ -117,18 +155,18 @@ class Opening:
         self.people += [one for one in place.joined if not one.machine]
         self.machines += [place.makers, *pool, arbitrage, *(one for one in place.joined if one.machine)]
         place.in_row_order = [
-            place.makers, *pool, arbitrage, place.hedgers, noise, value, *sellers, *place.treasuries, *place.joined,
-            place.retail,
+            place.makers, *pool, arbitrage, place.hedgers, noise, value, *place.treasuries, place.retail, *sellers,
+            *place.joined,
         ]  # fmt: skip
         for participant in place.in_row_order:
-            participant.venue = place.number
+            participant.venue, participant.seat = place.number, place.seat
 
     def _joined(self, model: MarketModel, place: Place) -> list[Participant]:
         """The participants that the scenario names for this venue."""
         lead = self.scenario.venue.name
         found = []
         for entry in self.scenario.participants:
-            if (entry.venue or lead) == place.name:
+            if (entry.venue or lead) == place.name and not place.coin:
                 found.append(kind_class(entry.kind)(model, entry.checked()))
                 found[-1].name = entry.name
         return found
@@ -140,7 +178,7 @@ class Opening:
         for place in self.places:
             place.first_row = at
             at += len(VENUE_ROWS)
-            for participant in place.in_row_order:
+            for participant in self._here(place):
                 n = participant.rows_needed()
                 participant.rows = np.arange(at, at + n, dtype=np.int64)
                 at += n
@@ -153,6 +191,16 @@ class Opening:
             self.accounts.venue[place.first_row :] = place.number
             venue_rows = slice(place.first_row, place.first_row + len(VENUE_ROWS))
             self.accounts.kind[venue_rows] = OUTSIDE, FEES, FUNDING_REMAINDER, ROUNDING, FUND
+
+    def _here(self, place: Place) -> list[Participant]:
+        """Who has rows at a venue, in their order: behind the lead venue's traders those of altcoins and collateral."""
+        beside = [one for alt in self.alts for one in alt.in_row_order] + self.pegs
+        return place.in_row_order + (beside if place is self.places[0] else [])
+
+    @property
+    def everyone(self) -> list[Participant]:
+        """All participants with rows at one venue, in the order of their rows."""
+        return [one for place in self.places for one in self._here(place)]
 
     def _books(self) -> Books:
         base = [max(int(ticks) - (3 * LEVELS) // 4, 1) for ticks in self.start_ticks]
@@ -170,6 +218,13 @@ class Opening:
     def _bind(self) -> None:
         """Opening state of every venue; then what comes from outside is booked there."""
         worlds = [self._bind_place(place) for place in self.places]
+        for place in self.places:
+            fund: I64 = np.array([place.first_row + FUND_ROW])
+            self.accounts.cash[worlds[place.number].usdt, fund] += place.setup.preset.backstop.size_usd * MICRO
+            here = self.markets.venue == place.number
+            self.floor.seeds[here], self.floor.first_row[here] = place.setup.seed, place.first_row
+        if self.values:
+            self._bind_beside(worlds[0])
         outside = [place.first_row + OUTSIDE_ROW for place in self.places]
         if self.bridges is not None:
             self.bridges.bind_all(worlds, self._bridge_rows, outside)
@@ -179,8 +234,23 @@ class Opening:
             row = place.first_row + OUTSIDE_ROW
             a.cash[:, row] = -a.cash[:, own].sum(axis=1)
             a.cash[world.usdt, row] -= int((a.margin[:, own] - a.entry_cost[:, own]).sum())
-            if self.scenario.individual:
-                individually(place.retail)
+        for place in (*self.places, *self.alts) if self.scenario.individual else ():
+            individually(place.retail)
+
+    def _bind_beside(self, world: World) -> None:
+        """Altcoins, then other collateral; `world` is the lead venue's."""
+        for place in self.alts:
+            self._bind_place(place)
+        for peg in self.pegs:
+            peg.bind(world)
+        preset, markets = self.places[0].setup.preset, self.markets
+        stated = {asset.name: asset.haircut for asset in preset.assets}
+        for item in self.scenario.collateral:
+            asset, spot = self.assets.index(item.name), self._first(0, SPOT, item.name)
+            price = int(self.start_ticks[spot] * markets.tick_value[spot])
+            haircut = rate_units(stated[item.name] or "0")
+            unit = int(markets.lot_units[spot])
+            pledge(self.places[0].retail, asset, price, unit, haircut, item.accounts, item.replaced)
 
     def _bind_place(self, place: Place) -> World:
         """Deposits and opening positions; the hedgers hold what makes the positions sum to zero."""
@@ -194,8 +264,4 @@ class Opening:
             participant.bind(world)
         own = self.accounts.venue == place.number
         place.hedgers.balance(world, -int(self.accounts.position[int(markets.slot[place.perp]), own].sum()))
-        fund: I64 = np.array([place.first_row + FUND_ROW])
-        world.deposit(fund, usdt, np.array([setup.preset.backstop.size_usd * MICRO]))
-        here = markets.venue == place.number
-        self.floor.seeds[here], self.floor.first_row[here] = setup.seed, place.first_row
         return world

@@ -82,6 +82,8 @@ class Recorder:
         self._steps = np.zeros(1024, STEP)
         self._count = 0
         self._venue_steps: list[NDArray[np.void]] = []
+        self._alt_steps: list[NDArray[np.void]] = []
+        self.coins: list[str] = []
         self._measured: list[Mapping[str, float]] = []
         self._kept: list[NDArray[np.void]] = []
         self._blank = np.zeros((), STEP)
@@ -127,12 +129,20 @@ class Recorder:
 
     def venue_steps(self, rows: Sequence[Mapping[str, float]]) -> None:
         """One tick of a world of several venues: a mapping as for `step` for each, in the order of their numbers."""
+        self._venue_steps.append(self._records(rows))
+
+    def alt_steps(self, rows: Mapping[str, Mapping[str, float]]) -> None:
+        """One tick of the altcoins: a mapping as for `step` for each, by name; the same names in every tick."""
+        self.coins = list(rows)
+        self._alt_steps.append(self._records(list(rows.values())))
+
+    def _records(self, rows: Sequence[Mapping[str, float]]) -> NDArray[np.void]:
         records = np.zeros(len(rows), STEP)
         records[:] = self._blank
         for record, row in zip(records, rows, strict=True):
             for name, value in row.items():
                 record[name] = value
-        self._venue_steps.append(records)
+        return records
 
     def measured(self, row: Mapping[str, float]) -> None:
         """One tick of the participants that the scenario names: their own figures as `NAME.figure`."""
@@ -156,6 +166,11 @@ class Recorder:
         return np.concatenate(self._venue_steps) if self._venue_steps else np.zeros(0, STEP)
 
     @property
+    def alts_array(self) -> NDArray[np.void]:
+        """Ticks of the altcoins so far: (ticks * coins,) of dtype `STEP`, coin by coin within each tick."""
+        return np.concatenate(self._alt_steps) if self._alt_steps else np.zeros(0, STEP)
+
+    @property
     def steps_array(self) -> NDArray[np.void]:
         """Ticks so far: (ticks,) of dtype `STEP`, a view."""
         return self._steps[: self._count]
@@ -177,6 +192,8 @@ class Recorder:
         run.in_memory = self
         table = venue_table(self.venues_array, self.facts["venues"], self.start_ms, self.tick_ms)
         run.__dict__["venues"] = table.to_pandas()
+        table = venue_table(self.alts_array, self.coins, self.start_ms, self.tick_ms, "coin")
+        run.__dict__["alts"] = table.to_pandas()
         run.__dict__["participants"] = self.participants_table.to_pandas()
         return run
 
@@ -212,6 +229,14 @@ class Run:
             table: pd.DataFrame = venue_table(np.zeros(0, STEP), (), 0, 0).to_pandas()
             return table
         return self._table("venues")
+
+    @cached_property
+    def alts(self) -> pd.DataFrame:
+        """One row a tick and altcoin: the columns of `steps`, in its own coins, and `coin`; empty without any."""
+        if not (self.path / "alts.parquet").exists():
+            table: pd.DataFrame = venue_table(np.zeros(0, STEP), (), 0, 0, "coin").to_pandas()
+            return table
+        return self._table("alts")
 
     @cached_property
     def participants(self) -> pd.DataFrame:
@@ -289,13 +314,15 @@ def arrow_table(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> Any:
     return pa.table({"tick": columns.pop("tick"), "time": stamp, **columns})
 
 
-def venue_table(rows: NDArray[np.void], venues: Sequence[str], start_ms: int, tick_ms: int) -> Any:
-    """Arrow table of `Recorder.venues_array`: `arrow_table` with the name of the `venue` in front."""
+def venue_table(
+    rows: NDArray[np.void], venues: Sequence[str], start_ms: int, tick_ms: int, column: str = "venue"
+) -> Any:
+    """Arrow table of `Recorder.venues_array`, or `alts_array`: `arrow_table` with the name of each in front."""
     import pyarrow as pa
 
     table = arrow_table(rows, start_ms, tick_ms)
     ticks = rows.size // max(len(venues), 1)
-    return table.add_column(0, "venue", pa.array(list(venues) * ticks, pa.string()))
+    return table.add_column(0, column, pa.array(list(venues) * ticks, pa.string()))
 
 
 def _with_time(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> pd.DataFrame:

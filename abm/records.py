@@ -27,7 +27,8 @@ def copied(rows: Rows) -> Rows:
 
 def taken(rows: Rows, which: NDArray[Any]) -> Rows:
     """The rows at positions or under a mask `which`, a copy."""
-    return plain(rows)[which].view(rows.dtype)
+    found: Rows = plain(rows)[which].view(rows.dtype)
+    return found
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

@@ -1,11 +1,11 @@
 """What a run leaves behind: a folder that another person can read, check and repeat.
 
 `OUT/` holds `run.json` (resolved scenario, seed, versions, summary), `steps.parquet` (of the lead venue), with several
-venues `venues.parquet` (the same of each), `participants.parquet` (figures of named participants), `events.parquet`,
-`opening.parquet`, `closing.parquet`, `manifest.json` (times, machine, package versions) and, from the caller,
-`overview.png`. It is written as `OUT.partial` and renamed at the end. An existing folder is never written to:
-`free_folder` finds the next free name, and an explicit name that is taken is refused. Result files hold no wall time,
-host or path, so the same run gives the same bytes.
+venues `venues.parquet` (the same of each), with altcoins `alts.parquet` (likewise), `participants.parquet` (figures of
+named participants), `events.parquet`, `opening.parquet`, `closing.parquet`, `manifest.json` (times, machine, package
+versions) and, from the caller, `overview.png`. It is written as `OUT.partial` and renamed at the end. An existing
+folder is never written to: `free_folder` finds the next free name, and an explicit name that is taken is refused.
+Result files hold no wall time, host or path, so the same run gives the same bytes.
 """
 
 from __future__ import annotations
@@ -138,8 +138,13 @@ class RunWriter(Recorder):
                 import pyarrow.parquet as pq
 
                 _write_table(self.steps_array, self.folder / "steps.parquet", self.start_ms, self.tick_ms)
-                if self.venues_array.size:
-                    _write_venues(self, self.folder / "venues.parquet")
+                for rows, names, column, file in (
+                    (self.venues_array, self.facts["venues"], "venue", "venues.parquet"),
+                    (self.alts_array, self.coins, "coin", "alts.parquet"),
+                ):
+                    if rows.size:
+                        table = venue_table(rows, names, self.start_ms, self.tick_ms, column)
+                        pq.write_table(table, self.folder / file, compression="zstd")
                 if self._measured:
                     pq.write_table(self.participants_table, self.folder / "participants.parquet", compression="zstd")
         return Run(self.folder, {**self.header, **self.facts, "ticks": self._count})
@@ -217,13 +222,6 @@ def _write_table(rows: NDArray[np.void], path: Path, start_ms: int, tick_ms: int
     import pyarrow.parquet as pq
 
     pq.write_table(arrow_table(rows, start_ms, tick_ms), path, compression="zstd")
-
-
-def _write_venues(recorder: Recorder, path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    table = venue_table(recorder.venues_array, recorder.facts["venues"], recorder.start_ms, recorder.tick_ms)
-    pq.write_table(table, path, compression="zstd")
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

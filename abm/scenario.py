@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from abm.parameters import Grade, Parameters, quantity
+from abm.parameters import Parameters, quantity
 from abm.policies import Policies
+from abm.scenario_alts import Altcoin, Collateral, Depeg, lead_preset
 from abm.scenario_checks import nonsense
 from abm.scenario_venues import DEFAULT_VENUE, Incident, OtherVenue, VenueSetup, named, setup_beside, with_venues
 from abm.settings import (
@@ -34,7 +35,7 @@ from abm.settings import (
 from abm.traders.arbitrageurs import ArbitrageursParameters
 from abm.traders.bridges import BridgesParameters
 from abm.traders.hedgers import HedgersParameters
-from abm.traders.kinds import Joined, with_participants
+from abm.traders.kinds import Joined, kinds_reference, with_participants
 from abm.traders.makers import MakersParameters
 from abm.traders.noise import NoiseParameters
 from abm.traders.pool import PoolParameters
@@ -42,6 +43,7 @@ from abm.traders.retail_parameters import RetailParameters
 from abm.traders.treasury import TreasuryParameters
 from abm.traders.value_buyers import ValueBuyersParameters
 from abm.venues.preset import VenuePreset, load_preset
+from abm.world_parameters import MacroStep, News, WorldParameters
 
 SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 DEFAULT_SCENARIO = "tiny"
@@ -51,54 +53,6 @@ INDIVIDUAL_UP_TO = 2_000
 
 class ScenarioError(SettingsError):
     """A scenario with mistakes; `lines` holds them all."""
-
-
-class News(Parameters):
-    """One scheduled change of the fundamental value."""
-
-    name: str = Field(description="short name, by which `--set news.NAME.…` finds it", pattern=r"^[a-z][a-z0-9-]*$")
-    at: time | datetime = Field(description="when it starts: UTC time of day, or date and time")
-    over_s: float = quantity(
-        0.0,
-        unit="s",
-        ge=0,
-        source="assumed",
-        likely=(20.0, 480.0),
-        text="time over which the value moves, evenly in log",
-    )
-    change_percent: float = quantity(
-        ...,
-        unit="%",
-        gt=-90,
-        lt=900,
-        source="see the entry's own `source`",
-        text="total change of the fundamental value",
-    )
-    label: str = Field("", description="words for the figure")
-    source: str = Field("", description="where time and size come from")
-    grade: Grade = Field("assumed", description="how well it is known")
-    assumed: bool = Field(True, description="true: nobody observed this impulse or its size")
-
-
-class WorldParameters(Parameters):
-    """What the market does not decide: the fundamental value."""
-
-    start_price_usd: float = quantity(
-        116_830.0,
-        unit="$",
-        gt=0,
-        grade="A",
-        source="last print before the news, Binance BTCUSDT perpetual, 20:45-20:50",
-    )
-    fair_volatility_bp: float = quantity(
-        4.0,
-        unit="bp per sqrt(minute)",
-        ge=0,
-        le=200,
-        source="chosen below the 5.9 bp of real calm one-minute returns, which also hold trading noise",
-        likely=(2.0, 6.0),
-        text="volatility of the fundamental value between news",
-    )
 
 
 class StateParameters(Parameters):
@@ -164,6 +118,8 @@ class Scenario(Parameters):
     hedgers: HedgersParameters = HedgersParameters()
     pool: PoolParameters = PoolParameters()
     others: tuple[OtherVenue, ...] = ()
+    alts: tuple[Altcoin, ...] = ()
+    collateral: tuple[Collateral, ...] = ()
     bridges: BridgesParameters = BridgesParameters()
     incidents: tuple[Incident, ...] = ()
     participants: tuple[Joined, ...] = ()
@@ -179,8 +135,8 @@ class Scenario(Parameters):
         """All venues with their traders, the lead venue first. Raises `SettingsError` for bad tables of the others."""
         retail = self.retail.model_copy(update={"accounts": self.accounts})
         lead = VenueSetup(
-            self.venue, self.seed, self.state.last_funding_bp, retail, self.noise, self.makers, self.arbitrageurs,
-            self.value_buyers, self.value_sellers, self.hedgers, self.pool, self.treasuries,
+            lead_preset(self), self.seed, self.state.last_funding_bp, retail, self.noise, self.makers,
+            self.arbitrageurs, self.value_buyers, self.value_sellers, self.hedgers, self.pool, self.treasuries,
         )  # fmt: skip
         return [lead, *(setup_beside(lead, other) for other in self.others)]
 
@@ -199,7 +155,7 @@ class Scenario(Parameters):
         """Whether every retail trader is asked by itself."""
         return self.traders == "individual" or (self.traders == "auto" and self.accounts <= INDIVIDUAL_UP_TO)
 
-    def news_seconds(self, news: News | Incident) -> float:
+    def news_seconds(self, news: News | Incident | MacroStep | Depeg) -> float:
         """Seconds from the start to the beginning of a news item or an incident (see `seconds_after`)."""
         return seconds_after(self.start, news.at)
 
@@ -385,15 +341,17 @@ def reference_table() -> str:
 
 def reference_page() -> str:
     """`docs/parameters.md`: made by `python -m abm.scenario > docs/parameters.md`, compared by a test."""
+    kinds = kinds_reference({info.annotation: name for name, info in Scenario.model_fields.items()})
     return f"""# Parameters of a scenario
 
 Every value of a scenario file, as the schema has it (made by `python -m abm.scenario > docs/parameters.md`). Bounds are
 enforced; the likely range is what a sensitivity study should cover. Grades: A measured in data, B reported by one good
 source, C relayed, M general knowledge, calibrated to a target, assumed where nobody could know. `[]` stands for the
 items of a list, which `--set` finds by position or by `name`. The venue is filled in from a preset (`venue.preset`,
-here `{DEFAULT_VENUE}`), which lists the source of each of its numbers.
+here `{DEFAULT_VENUE}`), which lists the source of each of its numbers. Kinds of participants that a scenario adds by
+`[[participants]]` follow; their parameters stand below `participants.NAME.parameters`.
 
-{reference_table()}"""
+{reference_table()}{kinds}"""
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ The checks read the scenario by attribute and return nothing when all is well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from abm.scenario_alts import Depeg, alt_setups, lead_preset
 from abm.scenario_venues import VenueSetup
 from abm.settings import SettingsError, nearest
 from abm.units import INT64_MAX, MAX_LOTS
@@ -16,22 +18,33 @@ from abm.venues.preset import VenuePreset, asset_units, market_problems
 
 if TYPE_CHECKING:
     from abm.scenario import Scenario
+    from abm.world_parameters import MacroStep, News
 
 
 def nonsense(scenario: Scenario) -> list[str]:
     """Every economic mistake of a scenario, one line each; empty when there is none."""
     checks = (clock, news, granularity, treasuries, others, incidents, participants)
     lines = [line for check in checks for line in check(scenario)]
-    venues = {"": scenario.venue, **{f"others.{other.name}.": other.venue for other in scenario.others}}
-    lines += [where + line for where, preset in venues.items() for line in (*instruments(preset), *venue(preset))]
+    venues = {"": lead_preset(scenario), **{f"others.{other.name}.": other.venue for other in scenario.others}}
+    for where, preset in venues.items():
+        beside = (0, 0) if where else (len(scenario.alts), len(scenario.collateral))
+        lines += [where + line for line in (*instruments(preset, *beside), *venue(preset))]
+    if missing := list(alts(scenario)):
+        return lines + missing
     try:
-        setups = scenario.venue_setups()
+        setups = dict(zip(venues, scenario.venue_setups(), strict=True))
+        coins = alt_setups(scenario, setups[""])
     except SettingsError as error:
         return lines + error.lines
+    lead = setups[""].preset
+    setups[""] = replace(setups[""], preset=lead.model_copy(update={"perpetual": lead.perpetual[:1]}))
+    prices = dict.fromkeys(setups, scenario.world.start_price_usd)
+    for coin, setup in coins:
+        setups[f"alts.{coin.name}."], prices[f"alts.{coin.name}."] = setup, coin.start_price_usd
     return lines + [
         where + line
-        for where, setup in zip(venues, setups, strict=True)
-        for line in (*shares(setup), *leverage(setup), *overflow(setup, scenario.world.start_price_usd))
+        for where, setup in setups.items()
+        for line in (*shares(setup), *leverage(setup), *overflow(setup, prices[where]))
     ]
 
 
@@ -49,19 +62,21 @@ def clock(s: Scenario) -> Iterator[str]:
 
 
 def news(s: Scenario) -> Iterator[str]:
-    """News must lie inside the run, and names be unique."""
-    seen: set[str] = set()
-    for item in s.news:
-        where = f"news.{item.name}"
-        if item.name in seen:
-            yield f"{where}.name: used twice"
-        seen.add(item.name)
-        at = s.news_seconds(item)
-        span = f"the run covers {s.start:%H:%M:%S} to {s.end:%H:%M:%S} UTC"
-        if at < 0 or at >= s.duration_s:
-            yield f"{where}.at: {item.at.isoformat()}: lies outside the run ({span})"
-        elif at + item.over_s > s.duration_s + 1e-9:
-            yield f"{where}.over_s: {item.over_s:g}: goes on after the end of the run ({span})"
+    """News and steps of the stock index must lie inside the run, and names be unique."""
+    scheduled: dict[str, Sequence[News | MacroStep]] = {"news": s.news, "world.macro_steps": s.world.macro_steps}
+    span = f"the run covers {s.start:%H:%M:%S} to {s.end:%H:%M:%S} UTC"
+    for path, items in scheduled.items():
+        seen: set[str] = set()
+        for item in items:
+            where = f"{path}.{item.name}"
+            if item.name in seen:
+                yield f"{where}.name: used twice"
+            seen.add(item.name)
+            at = s.news_seconds(item)
+            if at < 0 or at >= s.duration_s:
+                yield f"{where}.at: {item.at.isoformat()}: lies outside the run ({span})"
+            elif at + item.over_s > s.duration_s + 1e-9:
+                yield f"{where}.over_s: {item.over_s:g}: goes on after the end of the run ({span})"
 
 
 def others(s: Scenario) -> Iterator[str]:
@@ -102,11 +117,45 @@ def participants(s: Scenario) -> Iterator[str]:
             yield f"participants.{item.name}.venue: {item.venue}: no such venue here{nearest(item.venue, names)}"
 
 
-def instruments(preset: VenuePreset) -> Iterator[str]:
-    """A run needs one spot market for the index and one perpetual; more of them are not supported yet."""
-    for name, listed in (("spot", preset.spot), ("perpetual", preset.perpetual)):
-        if len(listed) != 1:
-            yield f"venue.{name}: {len(listed)} markets: a run has exactly one"
+def instruments(preset: VenuePreset, coins: int = 0, assets: int = 0) -> Iterator[str]:
+    """A run needs a spot market and a perpetual for BTC and each altcoin; other collateral may have a spot market."""
+    for name, listed, most in (
+        ("spot", preset.spot, 1 + coins + assets),
+        ("perpetual", preset.perpetual, 1 + coins),
+    ):
+        if not 1 <= len(listed) <= most:
+            yield f"venue.{name}: {len(listed)} markets: a run has exactly one, and one for each coin of `alts`"
+
+
+def alts(s: Scenario) -> Iterator[str]:
+    """Altcoins and collateral must be listed at the lead venue, and their times lie inside the run."""
+    preset = lead_preset(s)
+    spots, perpetuals = {m.base for m in preset.spot}, {m.base for m in preset.perpetual}
+    haircuts = {asset.name for asset in preset.assets if asset.haircut is not None}
+    seen = {preset.perpetual[0].base} if preset.perpetual else set()
+    for coin in s.alts:
+        if coin.name in seen:
+            yield f"alts.{coin.name}.name: traded twice"
+        seen.add(coin.name)
+        if coin.name not in spots & perpetuals:
+            yield f"alts.{coin.name}.name: {s.venue.name} lists no spot market and linear perpetual of it"
+        yield from _inside(s, f"alts.{coin.name}.news", coin.news)
+    names = [item.name for item in s.collateral]
+    yield from (f"collateral.{name}.name: used twice" for name in sorted({n for n in names if names.count(n) > 1}))
+    for asset in s.collateral:
+        if asset.name not in haircuts & spots:
+            yield f"collateral.{asset.name}.name: {s.venue.name} states no haircut and spot market for it"
+        if asset.depegs and asset.name in seen:
+            yield f"collateral.{asset.name}.depegs: {asset.name} is a coin of this world and has its own price"
+        yield from _inside(s, f"collateral.{asset.name}.depegs", asset.depegs)
+
+
+def _inside(s: Scenario, where: str, items: Sequence[News | Depeg]) -> Iterator[str]:
+    """Each must begin inside the run."""
+    for n, item in enumerate(items):
+        if not 0 <= s.news_seconds(item) < s.duration_s:
+            span = f"the run covers {s.start:%H:%M:%S} to {s.end:%H:%M:%S} UTC"
+            yield f"{where}.{n}.at: {item.at.isoformat()}: lies outside the run ({span})"
 
 
 def granularity(s: Scenario) -> Iterator[str]:

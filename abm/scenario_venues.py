@@ -116,7 +116,7 @@ def setup_beside(lead: VenueSetup, other: OtherVenue) -> VenueSetup:
         if kind == "retail":
             table["accounts"] = max(LEAST_ACCOUNTS, round(table["accounts"] * other.share))
         try:
-            traders[kind] = validate(type(like), table | own, kind)
+            traders[kind] = validate(type(like), merge(table, own), kind)
         except SettingsError as error:
             lines += [f"others.{other.name}.{kind}.{line}" for line in error.lines]
     if lines:

@@ -224,6 +224,7 @@ class Accounts:
     cooldown_until_ms: I64  # (K, R) time before which the venue does not force the position again
     whole_until_ms: I64  # (K, R) time before which a forced position is closed whole, not in steps
     call_until_ms: I64  # (K, R) time by which a margin call must be answered; 0 = none
+    deleveraged: I64  # (K, R) lots that deleveraging has taken so far, of which the venue tells the account
     backed: NDArray[np.bool_] = field(repr=False)  # (A, R) cross rows with coins that are collateral for this asset
     touched: NDArray[np.bool_] = field(repr=False)  # (R,) rows whose liquidation price must be recomputed
 
@@ -250,6 +251,7 @@ class Accounts:
             cooldown_until_ms=table(instruments),
             whole_until_ms=table(instruments),
             call_until_ms=table(instruments),
+            deleveraged=table(instruments),
             backed=np.zeros((assets, rows), np.bool_),
             touched=np.zeros(rows, np.bool_),
         )

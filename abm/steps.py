@@ -42,12 +42,24 @@ class Traffic:
 
 
 def step_record(model: MarketModel, place: Place, tally: Tally) -> dict[str, float]:
-    """Values of the tick that has just ended at one venue, by column name of `abm.recorder.STEP`.
+    """Values of the tick that has just ended at one venue or of one altcoin, by column name of `abm.recorder.STEP`.
 
-    Units by suffix: dollars, coins, basis points; nan where there is nothing to measure.
+    Units by suffix: dollars, coins (of the place's own coin, whatever the name), basis points; nan where there is
+    nothing to measure. Messages, fills and the fund are those of the venue.
     """
     parts = (_prices(model, place), _trading(model, place, tally), _forced(model, place), _institutions(model, place))
     return {name: value for part in parts for name, value in part.items()}
+
+
+def peg_record(model: MarketModel, spot: int, tally: Tally) -> dict[str, float]:
+    """What there is of a collateral asset, which has a spot market only: its value and price, dollars, and volume."""
+    dollars, values = float(model.markets.tick_dollars[spot]), model.beside
+    return {
+        "tick": model.tick,
+        "fair_usd": float(values.usd[spot]) if values else NAN,
+        "spot_usd": float(model.exchanges.last_ticks()[spot]) * dollars,
+        "spot_volume_btc": float(tally.volume_lots[spot] * model.markets.lot_coins[spot]),
+    }
 
 
 def _prices(model: MarketModel, place: Place) -> dict[str, float]:
@@ -58,7 +70,7 @@ def _prices(model: MarketModel, place: Place) -> dict[str, float]:
     mid = (bid + ask) / 2 if bid and ask else NAN
     record = {
         "tick": model.tick,
-        "fair_usd": model.world.usd,
+        "fair_usd": place.value.usd if place.value else model.world.usd,
         "spot_usd": last[spot] * dollars[spot],
         "perp_usd": last[perp] * dollars[perp],
         "mark_usd": model.exchanges.mark_ticks[perp] * dollars[perp],
@@ -66,7 +78,7 @@ def _prices(model: MarketModel, place: Place) -> dict[str, float]:
         "bid_usd": bid * dollars[perp] if bid else NAN,
         "ask_usd": ask * dollars[perp] if ask else NAN,
         "spread_bp": (ask - bid) / mid * 1e4,
-        "news_fair_change": model.world.news_change,
+        "news_fair_change": place.value.news_change if place.value else model.world.news_change,
     }
     for name, side in (("depth_bid_usd", BUY), ("depth_ask_usd", SELL)):
         centre = mid if mid == mid else float(last[perp])
@@ -96,7 +108,7 @@ def _trading(model: MarketModel, place: Place, tally: Tally) -> dict[str, float]
 
 
 def _forced(model: MarketModel, place: Place) -> dict[str, float]:
-    t, fund = model.exchanges.tick_totals(place.number), model.exchanges.fund_equity(place.number)
+    t, fund = model.exchanges.tick_totals(place.perp), model.exchanges.fund_equity(place.number)
     return {
         "liquidated_long_usd": t.liquidated_long / MICRO,
         "liquidated_short_usd": t.liquidated_short / MICRO,
@@ -121,5 +133,3 @@ def _institutions(model: MarketModel, place: Place) -> dict[str, float]:
         "treasury_ltv": max(ratios, default=NAN),
         "makers_quoting": place.makers.offered,
     }
-
-

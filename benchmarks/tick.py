@@ -1,24 +1,29 @@
-"""Speed of the whole tick: `python -m benchmarks.tick [--accounts N ...] [--quick]` prints a table.
+"""Speed of the whole tick: `python -m benchmarks.tick [--accounts N ...] [--quick] [--everyone]` prints a table.
 
 Decisions, admission, matching, ledger, stops, marks, liquidations, audit and records of `october-2025`, events at level
 `fills` kept in memory, on a calm stretch and through a shock of 12 %. The phases are timed by wrapping the model's
 methods; their cost is inside the tick's. A phase counts what it does itself: `mark` without the trade, and so on.
+`--everyone` brings in every kind of participant and habit that `who-matters` knows and October has not, and times each
+kind's decisions.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from abm import MarketModel
 from abm.recorder import Recorder
+from abm.scenario import Scenario, load_scenario
+from experiments._who_kinds import KINDS
 
 GOAL = {10_000: 3.0, 100_000: 3.0, 1_000_000: 2.0}
 """Million messages a second (DESIGN, speed goals)."""
@@ -53,17 +58,38 @@ def instrument(model: MarketModel) -> Clock:
     clock.wrap(model, "trade", lambda *_: "trade")
     for method in ("mark", "liquidate", "absorb", "fund"):
         clock.wrap(model.exchanges, method, method)
+    for one in model.people + model.machines:
+        name = getattr(one, "name", "") or type(one).__name__
+        if hasattr(one, "decide"):
+            clock.wrap(one, "decide", f"  decide: {name}")
     for method in ("audit", "record", "review_institutions"):
         clock.wrap(model, method, method.replace("_", " "))
     return clock
 
 
-def measure(accounts: int, window: tuple[int, int]) -> dict[str, float]:
+def everyone() -> list[str]:
+    """Settings that bring in all that October has not."""
+    settings, participants = [], []
+    for kind in KINDS:
+        for setting in () if kind.part else kind.settings:
+            if setting.startswith("participants="):
+                participants += json.loads(setting.partition("=")[2])
+            elif not kind.name.startswith("bots"):  # they would take positions from the others
+                settings.append(setting)
+    return [*settings, f"participants={json.dumps(participants)}"]
+
+
+def setup(accounts: int, more: Sequence[str]) -> Scenario:
+    """October with a shock instead of its news."""
+    return load_scenario("october-2025", more, accounts=accounts).changed(news=[SHOCK])
+
+
+def measure(accounts: int, window: tuple[int, int], more: Sequence[str]) -> dict[str, float]:
     """Figures of the ticks in a window, twice: bare for the totals, instrumented for the phases."""
     found: dict[str, float] = {}
     for timed in (False, True):
         recorder = Recorder("fills")
-        model = MarketModel("october-2025", recorder=recorder, accounts=accounts, news=[SHOCK])
+        model = MarketModel(setup(accounts, more), recorder=recorder)
         for _ in range(window[0]):
             model.step()
         clock = instrument(model) if timed else None
@@ -93,13 +119,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--accounts", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--quick", action="store_true", help="10,000 accounts only")
+    parser.add_argument("--everyone", action="store_true", help="with every kind of participant and habit")
     options = parser.parse_args()
+    more = everyone() if options.everyone else []
     sizes = [10_000] if options.quick else options.accounts
-    model = MarketModel("october-2025", accounts=sizes[0], news=[SHOCK], recorder=Recorder("fills"))
+    model = MarketModel(setup(sizes[0], more), recorder=Recorder("fills"))
     for _ in range(CRASH_TICKS[0] + 10):  # compiles, or loads, everything
         model.step()
     columns = {
-        f"{n:,} {name}": measure(n, window)
+        f"{n:,} {name}": measure(n, window, more)
         for n in sizes
         for name, window in (("calm", CALM_TICKS), ("crash", CRASH_TICKS))
     }

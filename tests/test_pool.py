@@ -48,7 +48,8 @@ class PoolWorld(VenueWorld):
         self.exchanges.index_ticks[self.perp] = index
         forced = self.exchanges.liquidate()
         batch = Batch()
-        self.pool.decide(SimpleNamespace(index_ticks=self.exchanges.index_ticks), batch)  # type: ignore[arg-type]
+        view: Any = SimpleNamespace(seed=1, tick=0, round=1, index_ticks=self.exchanges.index_ticks)
+        self.pool.decide(view, batch)
         batch.messages()["latency"] = self.pool.latency
         n = batch.count
         parts = [*([forced] if forced is not None else []), *others, batch.messages()]

@@ -67,7 +67,7 @@ def test_a_calm_tick_changes_little_and_never_crosses() -> None:
         assert messages.size < 1500
         assert np.isin(messages["op"], (POST_ONLY, REPLACE, CANCEL)).all()
     stage.books.check()
-    live = makers._handles[makers._handles >= 0]
+    live = makers._resting[makers._resting >= 0]
     known = sum(stage.books.order(int(handle)) is not None for handle in live)
     resting = sum(stage.books.count_resting(market, side) for market in range(2) for side in (BUY, SELL))
     assert known == resting, "every resting order is remembered, none twice"

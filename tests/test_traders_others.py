@@ -1,4 +1,4 @@
-"""Value buyers, arbitrageurs and treasury companies."""
+"""Value buyers and arbitrageurs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from abm.events import BY_ARBITRAGE, BY_COVENANT, BY_VALUE, COVENANT
+from abm.events import BY_ARBITRAGE, BY_VALUE
 from abm.state import BUY, CANCEL, IOC, LIMIT, MESSAGE, NOBODY, REPLACE, SELL
 from abm.traders.arbitrageurs import Arbitrageurs, ArbitrageursParameters
-from abm.traders.treasury import Treasury, TreasuryParameters, coins_to_sell, covenant_price, zero_equity_price
 from abm.traders.value_buyers import ValueBuyers, ValueBuyersParameters
 from tests.traders_world import PERP, SPOT_MARKET, START_TICKS, Stage
 
@@ -145,65 +144,3 @@ def test_reverters_lean_against_a_move_once_a_tick() -> None:
     assert (messages["side"] == SELL).all()
     sold = [messages["size_lots"][messages["market"] == market].sum() for market in (PERP, SPOT_MARKET)]
     assert sold == pytest.approx([100_000 * (1 - math.exp(-0.2)), 30_000 * (1 - math.exp(-0.2))], rel=0.01)
-
-
-# --- treasury companies -----------------------------------------------------------------------------------------------
-def test_covenant_arithmetic() -> None:
-    assert covenant_price(400e6, 10_000, 0.5) == 80_000
-    assert zero_equity_price(400e6, 10_000) == 40_000
-    assert coins_to_sell(400e6, 10_000, 70_000, 0.5) == pytest.approx(1428.571428, abs=1e-6)
-    assert coins_to_sell(400e6, 10_000, 80_000, 0.5) == 0.0
-    assert coins_to_sell(400e6, 10_000, 30_000, 0.5) == 10_000
-    with pytest.raises(ValueError, match="target"):
-        coins_to_sell(1.0, 1.0, 1.0, 1.0)
-
-
-def company() -> tuple[Stage, Treasury]:
-    stage = Stage(1, (Treasury, TreasuryParameters(coins=10_000, debt_usd=400e6, cash_usd=0.0, review_s=60.0)))
-    treasury = stage.people[0]
-    assert isinstance(treasury, Treasury)
-    return stage, treasury
-
-
-def test_a_breach_sells_until_the_loan_is_covered_again() -> None:
-    stage, treasury = company()
-    assert stage.review(treasury, stage.view(last_ticks=np.array([START_TICKS, 800_010]))) == []
-    assert treasury.loan_to_value(80_000.0) == pytest.approx(0.5)
-    stage.tick = 30
-    fallen = {"last_ticks": np.array([START_TICKS, 700_000])}
-    assert stage.review(treasury, stage.view(**fallen)) == [], "the clock has not come round"
-    stage.tick = 60
-    breach = stage.review(treasury, stage.view(**fallen))
-    assert breach == [
-        {
-            "kind": COVENANT,
-            "side": SELL,
-            "market": SPOT_MARKET,
-            "account": int(treasury.rows[0]),
-            "price_ticks": 700_000,
-            "size_lots": 1_428_572,
-            "amount": 571_429,
-        }
-    ]
-    place(stage, SPOT_MARKET, BUY, 700_000, 10**9)
-    sold = 0
-    flow = np.array([0.0, -12_000_000.0])
-    for tick in range(61, 300):
-        stage.tick = tick
-        orders = stage.turn(treasury, stage.view(flow_lots=flow, **fallen))
-        assert (orders["side"] == SELL).all() and (orders["reason"] == BY_COVENANT).all()
-        assert orders.size == 0 or orders["size_lots"].max() <= 0.2 * 12_000_000 / 60
-        sold += int(orders["size_lots"].sum())
-        stage.review(treasury, stage.view(**fallen))
-    # Reviews repay with what has come in; in the end the same coins are sold as in one step.
-    assert sold == pytest.approx(1_428_572, abs=2)
-    assert treasury.loan_to_value(70_000.0) == pytest.approx(0.5, abs=1e-6)
-    assert treasury.debt_usd == pytest.approx(300e6, abs=200)
-
-
-def test_a_company_without_debt_never_sells() -> None:
-    stage = Stage(1, (Treasury, TreasuryParameters(debt_usd=0.0)))
-    treasury = stage.people[0]
-    assert stage.review(treasury, stage.view(last_ticks=np.array([10, 10]))) == []
-    assert stage.ask(treasury, stage.view()).size == 0
-    assert math.isnan(treasury.loan_to_value(1.0))

@@ -13,6 +13,7 @@ from abm.clearing.admit_kernel import admit
 from abm.clearing.order_kernel import priorities
 from abm.clearing.post_kernel import post, post_off_book, release
 from abm.events import (
+    DELEVERAGE,
     FILL_EVENT,
     ORDINARY,
     PLACE,
@@ -192,6 +193,8 @@ class TradingFloor:
         )  # fmt: skip
         both = np.concatenate([account, counterparty])
         self.net_lots[self.net_offset[market] + both] = a.position[slot, both]
+        if kind == DELEVERAGE:
+            a.deleveraged[slot, counterparty] += np.abs(lots)  # no winner twice in one call
         size = np.maximum(np.abs(lots), 1)
         if m.inverse[market]:
             price = int(m.inverse[market]) // np.maximum(np.abs(value) // size, 1)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from abm import outside
 from abm.provenance import canonical_json, finite, run_id, version
 from abm.settings import SettingsError, toml_value
 from abm.sweep.design import points_of, seeds_of
@@ -130,6 +131,7 @@ def plan_study(study: Study, folder: Path | None = None, origin: str = "study", 
         series=study.series,
         series_points=study.series_points,
         limit_s=study.limit_s,
+        allow_code=outside.allowed(),
     )
     return make(study, points, seeds, count, recipe, folder, origin, study_command)
 
@@ -196,7 +198,7 @@ def _scenario_plan(
 
     def command(run: int) -> str:
         given = [*fixed, *settings(run // study.replicates)]
-        words = ["deleverage", "run", name, "--seed", str(seeds[run])]
+        words = ["deleverage", "run", name, "--seed", str(seeds[run]), *(["--allow-code"] if recipe.allow_code else [])]
         return shlex.join(words + [word for one in given for word in ("--set", one)])
 
     try:
@@ -290,7 +292,7 @@ def pair_plan(
     names, tables = list(resolved), [finite(table) for table in resolved.values()]
     seeds = [seed + r for _ in names for r in range(reps)]
     ids = [run_id({**tables[i // reps], "seed": one}, one) for i, one in enumerate(seeds)]
-    recipe = Recipe(code=code_hash(""), whole=True)
+    recipe = Recipe(code=code_hash(""), whole=True, allow_code=outside.allowed())
 
     def command(run: int) -> str:
         return shlex.join([*commands[names[run // reps]], "--seed", str(seeds[run])])

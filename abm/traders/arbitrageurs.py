@@ -27,13 +27,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from abm.events import BY_ARBITRAGE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream
-from abm.state import ARBITRAGEUR, BUY, CROSS, IOC, SELL
-from abm.traders.base import BOT_LATENCY, Batch, Participant, View, World
+from abm.state import ARBITRAGEUR, BUY, CROSS, I64, IOC, SELL
+from abm.traders.base import BOT_LATENCY, Batch, Participant, View, World, asked
+from abm.traders.handle import Account, Luck, Orders
 from abm.units import RATE_ONE
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
@@ -122,25 +122,49 @@ class Arbitrageurs(Participant):
         self._least = float(self._threshold.min())
         self._cost = float(markets.taker_fee[world.perp] + markets.taker_fee[world.spot]) / RATE_ONE
         self._dollars = (float(markets.tick_dollars[world.perp]), float(markets.tick_dollars[world.spot]))
-        self._tick = -1
+        self._tick, self._fresh, self._side = -1, False, 0
+        self._numbers = np.arange(self.rows.size)
         self._budget_lots = np.zeros(p.accounts)
+        self._lots: I64 | None = None
+        self._worst = (0, 0)
 
-    def decide(self, view: View, batch: Batch) -> None:
-        """Trade the basis if there is one; otherwise, once a tick, hedge what is left over."""
-        fresh = view.tick != self._tick
-        if fresh:
+    def prepare(self, view: View) -> None:
+        """The budgets of a tick; which way the basis pays, if it does, and how much of it each account takes."""
+        self._fresh = view.tick != self._tick
+        if self._fresh:
             self._tick = view.tick
             each = self.parameters.rate_coins * view.tick_s / self.parameters.accounts
             self._budget_lots[:] = each / float(self.world.markets.lot_coins[self.world.perp])
-            if self.parameters.reverters:
-                self._revert(view, batch)
+        self._side, self._lots = 0, None
         for side in (SELL, BUY):
             edge = self._edge(view, side)
             if edge - self._cost > self._least:
-                self._trade_basis(view, batch, side, edge)
+                self._side = side
+                self._plan(view, side, edge)
                 return
-        if fresh:
-            self._hedge(view, batch)
+
+    def decide(self, view: View, batch: Batch) -> None:
+        """Trade the basis if there is one; otherwise, once a tick, hedge what is left over."""
+        self.prepare(view)
+        if self._fresh or self._lots is not None:
+            self._rule(view, self._numbers, batch)
+
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """The same for one account."""
+        return asked(self._rule, view, me.number)
+
+    def _rule(self, view: View, who: I64, batch: Batch) -> None:
+        count = self.parameters.accounts
+        pairs, fast = who[who < count], who[who >= count] - count
+        if self._fresh and fast.size:
+            self._revert(view, fast, batch)
+        if self._lots is not None:
+            lots, rows = self._lots[pairs], self._pairs[pairs]
+            self._budget_lots[pairs] -= lots
+            self._send(batch, self.world.perp, self._side, rows, lots, self._worst[0])
+            self._send(batch, self.world.spot, -self._side, rows, (lots / self._ratio).astype(np.int64), self._worst[1])
+        elif self._fresh and not self._side:
+            self._hedge(view, pairs, batch)
 
     def _edge(self, view: View, side: int) -> float:
         """What trading the perpetual on `side` against spot earns before costs; -1 where a side is empty."""
@@ -151,18 +175,12 @@ class Arbitrageurs(Participant):
             return -1.0
         return float(perp_usd / spot_usd - 1.0 if side == SELL else spot_usd / perp_usd - 1.0)
 
-    def _held(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Perpetual positions and coins above the opening stock, both in lots of the perpetual; shape (accounts,)."""
-        accounts = self.world.accounts
-        coins = (accounts.cash[self.world.btc, self._pairs] - self._opening_coins) / self._unit * self._ratio
-        return accounts.position[self._slot, self._pairs], coins
-
-    def _trade_basis(self, view: View, batch: Batch, side: int, edge: float) -> None:
-        """Both legs for every account whose threshold is passed; `side` is that of the perpetual."""
+    def _plan(self, view: View, side: int, edge: float) -> None:
+        """Lots of both legs for every account whose threshold is passed; `side` is that of the perpetual."""
         p, world, books = self.parameters, self.world, self.world.books
         perp, spot = world.perp, world.spot
         excess = edge - self._cost - self._threshold
-        position, _ = self._held()
+        position = world.accounts.position[self._slot, self._pairs]
         give = 0.5 * (edge - self._cost - self._least)
         perp_best = int((view.bid_ticks if side == SELL else view.ask_ticks)[perp])
         spot_best = int((view.ask_ticks if side == SELL else view.bid_ticks)[spot])
@@ -182,35 +200,34 @@ class Arbitrageurs(Participant):
         if total < 1.0:
             return
         deep = min(books.depth_lots(perp, -side, perp_worst), books.depth_lots(spot, side, spot_worst) * self._ratio)
-        lots = np.floor(wanted * min(1.0, deep / total)).astype(np.int64)
-        self._budget_lots -= lots
-        self._send(batch, perp, side, self._pairs, lots, perp_worst)
-        self._send(batch, spot, -side, self._pairs, (lots / self._ratio).astype(np.int64), spot_worst)
+        self._lots = np.floor(wanted * min(1.0, deep / total)).astype(np.int64)
+        self._worst = (perp_worst, spot_worst)
 
-    def _hedge(self, view: View, batch: Batch) -> None:
+    def _hedge(self, view: View, who: I64, batch: Batch) -> None:
         """Trade the difference of the legs away on the perpetual."""
-        position, coins = self._held()
-        open_lots = np.trunc(position + coins).astype(np.int64)
+        accounts, rows = self.world.accounts, self._pairs[who]
+        coins = (accounts.cash[self.world.btc, rows] - self._opening_coins) / self._unit * self._ratio
+        open_lots = np.trunc(accounts.position[self._slot, rows] + coins).astype(np.int64)
         last = int(view.last_ticks[self.world.perp])
         if last <= 0 or not open_lots.any():
             return
         for side in (BUY, SELL):
             lots = np.maximum(-side * open_lots, 0)
             worst = max(1, int(last * (1.0 + side * self.parameters.hedge_slip)))
-            self._send(batch, self.world.perp, side, self._pairs, lots, worst)
+            self._send(batch, self.world.perp, side, rows, lots, worst)
 
-    def _revert(self, view: View, batch: Batch) -> None:
+    def _revert(self, view: View, who: I64, batch: Batch) -> None:
         """The step of the fast accounts toward their targets in both markets."""
-        p, world = self.parameters, self.world
+        p, world, rows = self.parameters, self.world, self._fast[who]
         last, average = float(view.last_ticks[world.perp]), float(view.ema50_ticks[world.perp])
         if last > 0.0 and average > 0.0:
             target = self._revert_lots * self._beyond_fee(world.perp, average / last, p.reversion_width)
             target += self._outside_lots * self._outside(view, world.perp)
-            self._approach(view, batch, world.perp, target, world.accounts.position[self._slot, self._fast])
+            self._approach(view, batch, world.perp, target, rows, world.accounts.position[self._slot, rows])
         if p.outside_spot_share > 0.0:
             target = self._outside_lots * p.outside_spot_share / self._ratio * self._outside(view, world.spot)
-            held = (world.accounts.cash[world.btc, self._fast] - self._fast_coins) // self._unit
-            self._approach(view, batch, world.spot, target, held)
+            held = (world.accounts.cash[world.btc, rows] - self._fast_coins) // self._unit
+            self._approach(view, batch, world.spot, target, rows, held)
 
     def _outside(self, view: View, market: int) -> float:
         """The term in fair value, within [-1, 1]."""
@@ -225,7 +242,7 @@ class Arbitrageurs(Participant):
         fee = float(self.world.markets.taker_fee[market]) / RATE_ONE
         return math.copysign(min(1.0, max(0.0, abs(gap) - fee) / width), gap)
 
-    def _approach(self, view: View, batch: Batch, market: int, target: float, held: NDArray[np.int64]) -> None:
+    def _approach(self, view: View, batch: Batch, market: int, target: float, rows: I64, held: I64) -> None:
         """Orders that close the distance to `target` (lots of each account), slowly where a position is given back."""
         p = self.parameters
         speed_s = np.where((target - held) * np.sign(held) < 0.0, p.unwind_s, p.reversion_s)
@@ -235,11 +252,9 @@ class Arbitrageurs(Participant):
         last = int(view.last_ticks[market])
         for side in (BUY, SELL):
             worst = max(1, int(last * (1.0 + side * p.hedge_slip)))
-            self._send(batch, market, side, self._fast, np.maximum(side * step, 0), worst)
+            self._send(batch, market, side, rows, np.maximum(side * step, 0), worst)
 
-    def _send(
-        self, batch: Batch, market: int, side: int, rows: NDArray[np.int64], lots: NDArray[np.int64], worst_ticks: int
-    ) -> None:
+    def _send(self, batch: Batch, market: int, side: int, rows: I64, lots: I64, worst_ticks: int) -> None:
         """Immediate-or-cancel orders for the rows with a positive size."""
         some = lots > 0
         if not some.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.book.books import Books
+from abm.events import ORDINARY
 from abm.parameters import Parameters
 from abm.records import put
+from abm.rng import stream
 from abm.state import I64, MESSAGE, NOBODY, Accounts, Markets
+from abm.traders.handle import Account, Luck, Orders, gathered
 from abm.venues.exchange import AGENT_NUMBERS
 
 HORIZONS_S = (15, 60, 180, 300, 600)
@@ -64,6 +67,14 @@ class Batch:
         free["cause"] = NOBODY
         return free
 
+    def _free(self, n: int) -> NDArray[Any]:
+        """The next n records as they are."""
+        if self.count + n > self._records.size:
+            bigger = np.zeros(max(2 * self._records.size, self.count + n), MESSAGE)
+            put(bigger[: self.count], self._records[: self.count])
+            self._records = bigger
+        return self._records[self.count : self.count + n]
+
     def took(self, n: int) -> None:
         """Keep the first n records of the last `room`."""
         self.count += n
@@ -73,14 +84,6 @@ class Batch:
         free = self.room(n)
         self.count += n
         return free
-
-    def _free(self, n: int) -> NDArray[Any]:
-        """The next n records as they are."""
-        if self.count + n > self._records.size:
-            bigger = np.zeros(max(2 * self._records.size, self.count + n), MESSAGE)
-            put(bigger[: self.count], self._records[: self.count])
-            self._records = bigger
-        return self._records[self.count : self.count + n]
 
     def extend(self, messages: NDArray[Any]) -> None:
         """Add whole records, MESSAGE (n,)."""
@@ -142,13 +145,24 @@ class Office(Protocol):
         """Add an event of a kind of `abm.events` that moves no money."""
 
 
+def asked(rule: Callable[[View, I64, Batch], None], view: View, number: int) -> NDArray[Any]:
+    """What a rule on an array of account numbers says for one of them: MESSAGE (n,)."""
+    batch = Batch(8)
+    rule(view, np.array([number]), batch)
+    return batch.messages()
+
+
 def bare_model() -> Any:
     """A Mesa model without a market, to hold participants in the small worlds of experiments."""
     return mesa.Model(rng=1)
 
 
 class Participant(mesa.Agent):
-    """A participant that decides by arrays; `parameters` is its frozen parameters object.
+    """One kind of participant with all its accounts; `parameters` is its frozen parameters object.
+
+    It has `decide_one`, what one account asks for, and may have a `decide` that does the same for all by arrays: the
+    same messages for each account, in the same order within the account. The order of accounts inside a batch means
+    nothing: a batch is executed by latency class and a draw keyed by account, and orders are numbered after that.
 
     People decide once a tick on what they saw at its end; machines (`machine = True`) again in every round inside the
     tick.
@@ -162,12 +176,25 @@ class Participant(mesa.Agent):
     """Of an entry of the scenario's `participants`."""
     venue = 0
     """Id of the venue where it trades."""
+    seat = 0
+    """Whose view it has: a venue's or, behind those, an altcoin's."""
+    reason = ORDINARY
+    """Code of `abm.events` that the orders of its handles carry."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Parameters with which it has something to do in a tiny world, for `deleverage check`."""
+    example_scenario: ClassVar[Mapping[str, Any]] = {}
+    """Values of the scenario, by dotted path, that it needs for that."""
+    example_world: ClassVar[str] = "tiny"
+    """The packaged scenario in which it is looked at."""
+    world: World
     _ids = AGENT_NUMBERS
 
     def __init__(self, model: Any, parameters: Parameters) -> None:
         super().__init__(model)
         self.parameters = parameters
         self.rows: I64 = np.zeros(0, np.int64)
+        self._answered: list[tuple[int, int]] = []
+        self._handles: dict[int, list[int]] = {}
 
     def rows_needed(self) -> int:
         """Number of account rows."""
@@ -179,14 +206,50 @@ class Participant(mesa.Agent):
     def begin(self, model: Any) -> None:
         """Once, when every participant is bound and the exchanges stand, before anybody acts."""
 
+    def prepare(self, view: View) -> None:
+        """Once per decision, before anybody is asked: what all accounts share, and forgetting what was sent."""
+
+    def woken(self, view: View) -> I64:
+        """Numbers of the accounts that decide now, ascending; asked once per decision. Default: everybody."""
+        return np.arange(self.rows.size)
+
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """Messages of account `me.number`. It may change what belongs to this account, nothing that is shared."""
+        return None
+
     def decide(self, view: View, batch: Batch) -> None:
-        """Add messages to the batch."""
+        """Add the messages of all accounts to the batch. Default: ask one by one."""
+        if type(self).decide_one is not Participant.decide_one:
+            self.ask_each(view, batch)
+
+    def ask_each(self, view: View, batch: Batch, backwards: bool = False) -> None:
+        """Ask every woken account by itself and add what it answers; the slow twin of a `decide` by arrays.
+
+        `backwards` begins with the last: it must not make a difference.
+        """
+        self.prepare(view)
+        self._answered.clear()
+        luck = stream(f"{type(self).__name__} {self.name}")
+        for number in self.woken(view)[:: -1 if backwards else 1].tolist():
+            me = Account(self, view, number, self._handles.get(number, ()))
+            answer = gathered(self.decide_one(view, me, Luck(view.seed, luck, number, view.tick, view.round)))
+            if answer.size:
+                batch.add(answer.size)[:] = answer
+                self._answered.append((number, answer.size))
 
     def after_trade(self, handles: I64, offset: int) -> None:
         """Handles of what now rests because of the messages this participant added, in the same order; shape (n,).
 
-        `offset` is the index of the first of them in the batch as it was collected.
+        `offset` is the index of the first of them in the batch as it was collected. Default: remember them for
+        `Account.orders`.
         """
+        at = 0
+        for number, count in self._answered:
+            new = [handle for handle in handles[at : at + count].tolist() if handle != NOBODY]
+            old = [handle for handle in self._handles.get(number, ()) if self.world.books.order(handle) is not None]
+            self._handles[number] = [*old, *(handle for handle in new if handle not in old)]
+            at += count
+        self._answered.clear()
 
     def review(self, view: View, office: Office) -> None:
         """At the end of a tick, for institutions: postings that are no trades, and what they decide on slow clocks."""

@@ -33,7 +33,8 @@ from abm.events import BY_ARBITRAGE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream
 from abm.state import ARBITRAGEUR, BUY, CROSS, I64, IOC, REDUCE_ONLY, SELL
-from abm.traders.base import BOT_LATENCY, Batch, Office, Participant, View, World
+from abm.traders.base import BOT_LATENCY, Batch, Office, Participant, View, World, asked
+from abm.traders.handle import Account, Luck, Orders
 from abm.units import RATE_ONE
 
 _TASTE = stream("bridge taste")
@@ -122,6 +123,16 @@ class Leg:
     lots: int  # lots in the common unit of size
 
 
+class Share(NamedTuple):
+    """What the accounts do at one venue: `lots` int64 (accounts,), zero where one does nothing."""
+
+    venue: int
+    side: int
+    lots: I64
+    worst_ticks: int
+    flags: int
+
+
 class Posting(NamedTuple):
     """Money that leaves or arrives now: units of `asset` from row to row, both of one venue."""
 
@@ -173,6 +184,7 @@ class Bridges(Participant):
         self.on_the_way: list[tuple[float, Posting]] = []
         self._next_review_s, self._tick = 0.0, -1
         self._budget = np.zeros(p.accounts)
+        self._shares: list[Share] = []
 
     @staticmethod
     def _worth(leg: Leg) -> float:
@@ -189,8 +201,25 @@ class Bridges(Participant):
         held: I64 = leg.world.accounts.position[int(leg.world.markets.slot[leg.world.perp]), leg.rows]
         return held
 
+    def woken(self, view: View) -> I64:
+        """Everybody; an account has one number and a row at every venue."""
+        return np.arange(self.parameters.accounts)
+
     def decide(self, view: View, batch: Batch) -> None:
-        """Once a tick even out the legs; then open where the gap pays for it, else close where it is gone."""
+        """What all of them do."""
+        self.prepare(view)
+        self._send(view, self.woken(view), batch)
+
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """What one of them does, at all venues."""
+        return asked(self._send, view, me.number)
+
+    def prepare(self, view: View) -> None:
+        """Once a tick even out the legs; then open where the gap pays for it, else close where it is gone.
+
+        All accounts act on the same pair and share the depth that is still profitable.
+        """
+        self._shares.clear()
         p = self.parameters
         fresh = view.tick != self._tick
         if fresh:
@@ -201,23 +230,23 @@ class Bridges(Participant):
         if int(shown.sum()) < 2:
             return
         if fresh:
-            self._even_out(view, batch, shown)
+            self._even_out(view, shown)
         # earned by buying at the row's venue and selling at the column's
         gap = np.where(shown[:, None] & shown[None, :], bid[None, :] / np.where(ask > 0, ask, 1.0)[:, None] - 1.0, -1.0)
         profit = gap - self._cost
         cheap, dear = (int(n) for n in np.unravel_index(int(profit.argmax()), profit.shape))
         if profit[cheap, dear] > self._least:
-            self._open(view, batch, cheap, dear, float(profit[cheap, dear]))
+            self._open(view, cheap, dear, float(profit[cheap, dear]))
         else:
-            self._close(view, batch, gap)
+            self._close(view, gap)
 
-    def _open(self, view: View, batch: Batch, cheap: int, dear: int, profit: float) -> None:
+    def _open(self, view: View, cheap: int, dear: int, profit: float) -> None:
         """Buy at one venue and sell at the other."""
         excess = profit - self._threshold
         wanted = self._budget * np.clip(excess / self.parameters.full, 0.0, 1.0)
         for venue, side in ((cheap, BUY), (dear, SELL)):
             wanted = np.minimum(wanted, self._room(view, venue, side))
-        self._both(view, batch, (cheap, dear), wanted, 0.5 * (profit - self._least), 0)
+        self._both(view, (cheap, dear), wanted, 0.5 * (profit - self._least), 0)
 
     def _room(self, view: View, venue: int, side: int) -> F64:
         """How much more an account can hold at a venue on a side, by its limit and its money; common units."""
@@ -237,7 +266,7 @@ class Bridges(Participant):
         equity: F64 = (accounts.cash[world.usdt, rows] - accounts.entry_cost[slot, rows] + value).astype(np.float64)
         return equity
 
-    def _close(self, view: View, batch: Batch, gap: F64) -> None:
+    def _close(self, view: View, gap: F64) -> None:
         """Give back what is long at one venue and short at another, if the gap has gone."""
         held = self.positions()
         long, short = np.maximum(held, 0), np.maximum(-held, 0)
@@ -250,9 +279,9 @@ class Bridges(Participant):
             return
         i, j = (int(n) for n in np.unravel_index(int(np.where(ready, gap.T, -2.0).argmax()), ready.shape))
         wanted = np.minimum(self._budget, np.minimum(long[i], short[j]))
-        self._both(view, batch, (j, i), wanted, self.parameters.closed, REDUCE_ONLY)
+        self._both(view, (j, i), wanted, self.parameters.closed, REDUCE_ONLY)
 
-    def _both(self, view: View, batch: Batch, pair: tuple[int, int], wanted: F64, give: float, flags: int) -> None:
+    def _both(self, view: View, pair: tuple[int, int], wanted: F64, give: float, flags: int) -> None:
         """Buy at the first venue of the pair, sell at the second, up to `give` (fraction) worse than the best price."""
         total = float(np.floor(wanted).sum())
         if total < 1.0:
@@ -266,9 +295,9 @@ class Bridges(Participant):
         size = np.floor(wanted * min(1.0, deep / total)).astype(np.int64)
         self._budget -= size
         for venue, side, price in zip(pair, (BUY, SELL), worst, strict=True):
-            self._send(batch, self.legs[venue], side, size * self.legs[venue].lots, price, flags)
+            self._shares.append(Share(venue, side, size * self.legs[venue].lots, price, flags))
 
-    def _even_out(self, view: View, batch: Batch, shown: NDArray[np.bool_]) -> None:
+    def _even_out(self, view: View, shown: NDArray[np.bool_]) -> None:
         """Trade away what one leg has more than the others, at the venue where most of it lies."""
         held = self.positions()
         surplus = held.sum(axis=0)
@@ -281,15 +310,17 @@ class Bridges(Participant):
             for side in (BUY, SELL):
                 lots = np.where((where == venue) & (np.sign(surplus) == -side), np.abs(surplus), 0) * leg.lots
                 worst = max(1, int(last * (1.0 + side * self.parameters.hedge_slip)))
-                self._send(batch, leg, side, lots, worst, 0)
+                self._shares.append(Share(venue, side, lots, worst, 0))
 
-    def _send(self, batch: Batch, leg: Leg, side: int, lots: I64, worst_ticks: int, flags: int) -> None:
-        """Immediate-or-cancel orders for the accounts with a positive size."""
-        some = lots > 0
-        orders = batch.add(int(some.sum()))
-        orders["market"], orders["account"], orders["op"], orders["side"] = leg.world.perp, leg.rows[some], IOC, side
-        orders["price_ticks"], orders["size_lots"], orders["flags"] = worst_ticks, lots[some], flags
-        orders["reason"], orders["latency"] = BY_ARBITRAGE, self.latency
+    def _send(self, view: View, numbers: I64, batch: Batch) -> None:
+        """Immediate-or-cancel orders of these accounts, where their share is positive."""
+        for share in self._shares:
+            leg, lots = self.legs[share.venue], share.lots[numbers]
+            some = lots > 0
+            orders = batch.add(int(some.sum()))
+            orders["market"], orders["account"], orders["op"] = leg.world.perp, leg.rows[numbers[some]], IOC
+            orders["side"], orders["price_ticks"], orders["size_lots"] = share.side, share.worst_ticks, lots[some]
+            orders["flags"], orders["reason"], orders["latency"] = share.flags, BY_ARBITRAGE, self.latency
 
     # --- money between venues -----------------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ Share shown. s = max(sticky, obliged, g i l) with
     g  thinning: falls at once to g* = 1 / min(fmax, 1 + (z / z0)**p), comes back by dg/dt = (g* - g) / tau;
        z is `abm.traders.stress`, z0 lognormal over makers;
     i  inventory: 1 - q / Q on the bid, 1 + q / Q on the ask, within [0, 1];
-    l  losses: 0 for `pause_s` after the wealth has fallen by more than a personal share of the risk capital Q * price.
+    l  alarms: 0 for `pause_s` after a loss, after a fall of the venue's insurance fund, after deleveraging took a part
+       of the position (`abm.traders.makers_alarms`; the last two are off unless asked for).
 
 Clock. A maker comes back to its quotes with a given probability a second. Inside a tick those who are awake look
 again in every round, with the fresh last price; then they only take away.
@@ -34,6 +35,8 @@ from abm.events import BY_QUOTE
 from abm.rng import normals, stream, uniforms
 from abm.state import I64, MAKER, MESSAGE, NOBODY, REPLACE
 from abm.traders.base import MACHINE_LATENCY, Batch, Participant, View, World
+from abm.traders.handle import Account, Luck, Orders
+from abm.traders.makers_alarms import Alarms
 from abm.traders.makers_kernel import quote
 from abm.traders.makers_parameters import MakersParameters
 from abm.traders.quotes import Asymptotic, AvellanedaStoikov, Exact, Quotes, QuotingModel, Rule, Symmetric
@@ -41,13 +44,14 @@ from abm.traders.stress import PriceMemory
 
 __all__ = ["Makers", "MakersParameters", "ladder"]
 
+F64 = NDArray[np.float64]
 _AWAKE = stream("maker awake")
 _TASTE = stream("maker taste")
 
 
 def ladder(
     parameters: MakersParameters, depth_coins: float, reach: float, tick: float, lot_coins: float, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[F64, F64]:
     """Normal ladder of every maker in one market.
 
     Args:
@@ -78,7 +82,7 @@ def ladder(
 
 def clip_ladder(
     parameters: MakersParameters, depth_coins: float, reach: float, tick: float, lot_coins: float, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[F64, F64]:
     """The ladder behind an optimal quote; arguments and results as of `ladder`.
 
     The first step is one clip at distance 0 (from where the rule puts it), the others a ladder of one step less.
@@ -142,6 +146,7 @@ class Makers(Participant):
         self._watched = np.unique(np.concatenate(self.markets)).tolist()
         self._place = [np.searchsorted(self._watched, book) for book in self.markets]
         self._tick_value = markets.tick_value[perps].astype(np.float64)
+        self._inverse = markets.inverse[perps].astype(np.float64)
         self._start = [world.start_ticks[book].astype(np.float64) for book in self.markets]
         self._none = np.zeros(p.count)
         self._rule: Rule | None = None
@@ -163,17 +168,18 @@ class Makers(Participant):
             self._lots.append(tables[1])
         number = self._number = np.arange(p.count)
         self._z0 = p.thinning_level * np.exp(p.thinning_spread * normals(world.seed, _TASTE, number, 0, 0))
-        self._loss_limit = p.loss_share * np.exp(p.loss_spread * normals(world.seed, _TASTE, number, 0, 1))
+        self.alarms = Alarms(p, world.seed, _TASTE)
         self._fast = np.ones(p.count)
-        self._paused_until_s = np.full(p.count, -1.0)
-        self._handles = np.full((len(self.markets), p.count, 2, p.steps), NOBODY, np.int64)
+        self._resting = np.full((len(self.markets), p.count, 2, p.steps), NOBODY, np.int64)
         self._ladder_size = p.count * 2 * p.steps
         self._out = np.zeros(self._ladder_size, MESSAGE)
-        self._emitted = np.zeros(self._handles.size, np.int64)
-        self._ops = np.zeros(self._handles.size, np.int8)
+        self._emitted = np.zeros(self._resting.size, np.int64)
+        self._ops = np.zeros(self._resting.size, np.int8)
         self._sent = 0
         self._memory: PriceMemory | None = None
-        self._tick = -1
+        self._tick, self._fresh = -1, True
+        self._aims: list[tuple[Any, F64]] = []
+        self._scale = np.ones((2, p.count))
         self._awake = np.ones(p.count, np.bool_)
         self.offered = 1.0
         """Mean share of the normal size that the makers mean to show, both sides, at their last look."""
@@ -196,30 +202,37 @@ class Makers(Participant):
             world.deposit(self.rows, world.btc, coins)
         world.deposit(self.rows, world.usdt, cash.astype(np.int64))
         self._opening_coins = coins
-        self._opening_wealth = self._wealth(world.start_ticks[perps], float(world.start_ticks[world.spot]))
+        self.opening_wealth = self._wealth(world.start_ticks[perps], float(world.start_ticks[world.spot]))
+        """Settlement units, (makers,)."""
+        self._reference = self.opening_wealth.copy()
 
-    def _coins_lots(self) -> NDArray[np.float64]:
+    def _coins_lots(self) -> F64:
         """Spot coins above the opening stock, in lots of the perpetual; shape (makers,)."""
         extra = self.world.accounts.cash[self.world.btc, self.rows] - self._opening_coins
-        lots: NDArray[np.float64] = extra / self.world.markets.lot_units[self._at[0]]
+        lots: F64 = extra / self.world.markets.lot_units[self._at[0]]
         return lots
 
-    def _wealth(self, perp_ticks: Any, spot_ticks: float) -> NDArray[np.float64]:
+    def _wealth(self, perp_ticks: Any, spot_ticks: float) -> F64:
         """Settled cash, marked position and coins beyond the opening stock, settlement units; shape (makers,).
 
         `perp_ticks`: the price at which perpetuals count, one for all or (makers,).
         """
         world, rows, slots = self.world, self.rows, self._slots
         accounts, markets = world.accounts, world.markets
-        value = accounts.position[slots, rows] * (perp_ticks * self._tick_value)
+        held = accounts.position[slots, rows]
+        value = -held * self._inverse / perp_ticks if self._inverse.any() else held * (perp_ticks * self._tick_value)
         cash = accounts.cash[world.usdt, rows] + accounts.margin[slots, rows]
-        wealth: NDArray[np.float64] = cash - accounts.entry_cost[slots, rows] + value
+        wealth: F64 = cash - accounts.entry_cost[slots, rows] + value
         if len(self.markets) > 1:
             spot = world.spot
             extra = accounts.cash[world.btc, rows] - self._opening_coins
             coin_value = spot_ticks * float(markets.tick_value[spot]) / float(markets.lot_units[spot])
             wealth = wealth + extra * coin_value
         return wealth
+
+    def gained(self, view: View) -> F64:
+        """Wealth at the mark less that of the opening, settlement units, (makers,): what quoting has earned or cost."""
+        return self._wealth(view.mark_ticks[self._at[0]], float(view.last_ticks[self.world.spot])) - self.opening_wealth
 
     def _stress(self, view: View) -> Any:
         """The larger z of each maker's books, (makers,); one number if all have the same."""
@@ -231,7 +244,7 @@ class Makers(Participant):
             return max(z)
         return np.max([np.take(z, place) for place in self._place], axis=0)
 
-    def _scales(self, view: View, fresh: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _scales(self, view: View, fresh: bool) -> tuple[F64, F64]:
         """Share of the normal size (2, makers), inventory over its limit (makers,); `fresh`: first look of a tick."""
         p, world = self.parameters, self.world
         wanted = self._fast
@@ -247,41 +260,58 @@ class Makers(Participant):
         mark = view.mark_ticks[at]
         if not (mark if isinstance(at, int) else mark.all()):  # not marked yet
             mark = np.where(mark > 0, mark, view.last_ticks[at])
-        wealth = self._wealth(mark, float(view.last_ticks[world.spot]))
-        lost = (self._opening_wealth - wealth) / self._risk_capital
-        hit = (lost > self._loss_limit) & (view.seconds >= self._paused_until_s)
-        if hit.any():
-            # The next pause needs a further loss of the same size, not the old one again.
-            self._paused_until_s[hit] = view.seconds + p.pause_s
-            self._opening_wealth[hit] -= lost[hit] * self._risk_capital[hit]
-        willing = self._fast * (view.seconds >= self._paused_until_s)
+        wealth, alarms = self._wealth(mark, float(view.last_ticks[world.spot])), self.alarms
+        alarms.losses(wealth, self._reference, self._risk_capital, view.seconds)
+        if alarms.watches_fund:
+            alarms.fund(view.fund_distress, view.seconds)
+        if alarms.watches_hedge:
+            alarms.hedges(world.accounts.deleveraged[self._slots, self.rows], view.seconds)
+        willing = self._fast * alarms.quoting(view.seconds)
         side = np.array([[1.0], [-1.0]])
         room = 1.0 - side * inventory
         scale = willing * (np.clip(room, 0.0, 1.0) if p.quoting == "ladder" else room > 0.0)
         return np.maximum(scale, max(p.sticky, p.obliged)), inventory
 
-    def decide(self, view: View, batch: Batch) -> None:
-        """Look at the market and change what should stand elsewhere."""
+    def prepare(self, view: View) -> None:
+        """Look at the market: what each maker means to show now, and about which price."""
         p = self.parameters
         self._sent = 0
-        first, fresh = self._tick < 0, view.tick != self._tick
-        if fresh:
+        first, self._fresh = self._tick < 0, view.tick != self._tick
+        if self._fresh:
             self._tick = view.tick
             chance = 1.0 - (1.0 - p.requote_rate) ** view.tick_s
             self._awake = uniforms(view.seed, _AWAKE, self._number, view.tick, 0) < (1.0 if first else chance)
-        scale, inventory = self._scales(view, fresh)
-        self.offered = float(scale.mean())
+        self._scale, inventory = self._scales(view, self._fresh)
+        self.offered = float(self._scale.mean())
+        books = range(len(self.markets))
         if p.quoting == "ladder":
             skew = 1.0 - p.skew * np.clip(inventory, -1.0, 1.0)
-            for index in range(len(self.markets)):
-                self._quote(view, batch, index, scale, self._middle(view, index, first) * skew, self._none, fresh)
+            self._aims = [(self._middle(view, index, first) * skew, self._none) for index in books]
             return
-        quotes = self._innermost(view, inventory)
-        for index, start in enumerate(self._start):
-            centre = self._middle(view, index, first) + quotes.shift * start
-            self._quote(view, batch, index, scale, centre, quotes.half * start, fresh)
+        quotes, start = self._innermost(view, inventory), self._start
+        self._aims = [
+            (self._middle(view, index, first) + quotes.shift * start[index], quotes.half * start[index])
+            for index in books
+        ]
 
-    def _innermost(self, view: View, inventory: NDArray[np.float64]) -> Quotes:
+    def woken(self, view: View) -> I64:
+        """The makers who come back to their quotes."""
+        return np.flatnonzero(self._awake)
+
+    def decide(self, view: View, batch: Batch) -> None:
+        """Change what should stand elsewhere."""
+        self.prepare(view)
+        for index in range(len(self.markets)):
+            self._quote(view, batch, index, self._awake)
+
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """The same for one maker."""
+        batch = Batch(8)
+        for index in range(len(self.markets)):
+            self._quote(view, batch, index, self._number == me.number)
+        return batch.messages()
+
+    def _innermost(self, view: View, inventory: F64) -> Quotes:
         """What an optimal rule asks for, as fractions of the opening price.
 
         `inventory` (makers,) is given as a share of its limit.
@@ -305,28 +335,20 @@ class Makers(Participant):
             mid = np.where((bid > 0) & (ask > 0) & (not first), 0.5 * (bid + ask), last)
         return (1.0 - p.last_weight) * mid + p.last_weight * last
 
-    def _quote(
-        self,
-        view: View,
-        batch: Batch,
-        index: int,
-        scale: NDArray[np.float64],
-        centre_ticks: NDArray[np.float64],
-        inner_ticks: NDArray[np.float64],
-        refill: bool,
-    ) -> None:
-        """One book's messages, remembered for `after_trade`."""
+    def _quote(self, view: View, batch: Batch, index: int, who: NDArray[np.bool_]) -> None:
+        """One book's messages of some makers (mask, (makers,)), remembered for `after_trade`."""
         p, markets = self.parameters, self.markets[index]
+        centre_ticks, inner_ticks = self._aims[index]
         emitted = self._emitted[self._sent :]
         count = quote(
             self._out,
             self.world.books.orders,
-            self._handles[index],
+            self._resting[index],
             emitted,
             self.rows,
-            self._awake,
-            refill,
-            scale,
+            who,
+            self._fresh,
+            self._scale,
             inner_ticks,
             self._distance[index],
             self._lots[index],
@@ -348,5 +370,5 @@ class Makers(Participant):
         """Remember what now rests. A replace that was refused leaves its old order where it was."""
         sent, self._sent = self._sent, 0
         where, kept = self._emitted[:sent], (self._ops[:sent] == REPLACE) & (handles[:sent] < 0)
-        flat = self._handles.reshape(-1)
+        flat = self._resting.reshape(-1)
         flat[where] = np.where(kept, flat[where], handles[:sent])

@@ -94,6 +94,35 @@ class MakersParameters(Parameters):
     )
     loss_spread: float = quantity(0.5, unit="log", source="not observed", ge=0.0, le=2.0)
     pause_s: float = quantity(1800.0, unit="s", source="not observed", ge=0.0, likely=(300.0, 7200.0))
+    watch_fund: float = quantity(
+        0.0,
+        unit="-",
+        source="off. That makers left because venues were in distress is reported, how many is not",
+        ge=0.0,
+        le=1.0,
+        likely=(0.0, 1.0),
+        text="share of makers who stop when the venue's insurance fund falls",
+    )
+    fund_fall: float = quantity(
+        0.3,
+        unit="of the fund",
+        source="not observed",
+        gt=0.0,
+        le=1.0,
+        likely=(0.05, 0.5),
+        text="median fall of the fund at which they stop",
+    )
+    fund_spread: float = quantity(0.5, unit="log", source="not observed", ge=0.0, le=2.0)
+    watch_hedge: float = quantity(
+        0.0,
+        unit="-",
+        source="off. That makers lost the hedged half of their book to deleveraging and stopped is reported, how many"
+        " is not",
+        ge=0.0,
+        le=1.0,
+        likely=(0.0, 1.0),
+        text="share of makers who stop when deleveraging takes a part of their position",
+    )
     leverage: int = quantity(4, unit="x", source="keeps the whole ladder inside the tier limits", ge=1, le=20)
     price_tolerance: float = quantity(
         0.25, unit="of the distance", source="saves messages; deep quotes move less often", ge=0.0, lt=1.0

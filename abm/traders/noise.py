@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from abm.events import BY_NOISE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream, uniforms
-from abm.state import BUY, IOC, RETAIL, SELL
-from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World
+from abm.state import BUY, I64, IOC, RETAIL, SELL
+from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World, asked
+from abm.traders.handle import Account, Luck, Orders
 from abm.traders.stress import stress
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
@@ -89,7 +90,6 @@ class Noise(Participant):
         world.deposit(rows, world.btc, np.full(rows.size, coins, np.int64))
         self._opening_coins = coins
         self._number = np.arange(rows.size)
-        self._first_market = min(world.perp, world.spot)
 
     def _inventory(self, market: int) -> NDArray[np.float64]:
         """Signed inventory over the level at which an account leans back fully; shape (accounts,)."""
@@ -105,11 +105,19 @@ class Noise(Participant):
 
     def decide(self, view: View, batch: Batch) -> None:
         """This tick's orders in both markets."""
-        self._flow(view, batch, self.world.perp, 1.0)
-        if self.parameters.spot_share > 0.0:
-            self._flow(view, batch, self.world.spot, self.parameters.spot_share)
+        self._rule(view, self._number, batch)
 
-    def _flow(self, view: View, batch: Batch, market: int, share: float) -> None:
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """This tick's orders of one account."""
+        return asked(self._rule, view, me.number)
+
+    def _rule(self, view: View, numbers: I64, batch: Batch) -> None:
+        """The orders of these accounts on the perpetual, then in spot."""
+        self._flow(view, numbers, batch, self.world.perp, 1.0)
+        if self.parameters.spot_share > 0.0:
+            self._flow(view, numbers, batch, self.world.spot, self.parameters.spot_share)
+
+    def _flow(self, view: View, numbers: I64, batch: Batch, market: int, share: float) -> None:
         p, last = self.parameters, int(view.last_ticks[market])
         if last <= 0 or p.rate_coins == 0.0:
             return
@@ -117,8 +125,8 @@ class Noise(Participant):
         # More flow means more orders until every account trades in every tick, then larger ones.
         wanted = share * p.orders_s * view.tick_s * strength / self._number.size
         chance = min(1.0, wanted)
-        stream_id = _FLOW + market - self._first_market
-        who = self._number[uniforms(view.seed, stream_id, self._number, view.tick, 0) < chance]
+        stream_id = _FLOW + int(market == self.world.perp)
+        who = numbers[uniforms(view.seed, stream_id, numbers, view.tick, 0) < chance]
         if who.size == 0:
             return
         spread = np.exp(p.size_spread * normals(view.seed, stream_id, who, view.tick, 1) - 0.5 * p.size_spread**2)
@@ -127,7 +135,7 @@ class Noise(Participant):
         size = np.floor(mean_lots * spread + uniforms(view.seed, stream_id, who, view.tick, 4)).astype(np.int64)
         block = int(view.seconds // p.direction_s)
         lean = np.clip(self._inventory(market)[who], -1.0, 1.0)
-        heads = uniforms(view.seed, _SIDE + market - self._first_market, who, block, 0)
+        heads = uniforms(view.seed, _SIDE + int(market == self.world.perp), who, block, 0)
         side = np.where(heads < 0.5 - 0.5 * lean, BUY, SELL)
         keep = size > 0
         orders: NDArray[Any] = batch.add(int(keep.sum()))

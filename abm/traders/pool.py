@@ -15,6 +15,7 @@ import numpy as np
 from abm.parameters import Parameters, quantity
 from abm.state import BUY, CANCEL, CROSS, I64, LIMIT, MAKER, NOBODY, SELL
 from abm.traders.base import Batch, Participant, View, World
+from abm.traders.handle import Account, Luck, Orders
 
 ORACLE_LATENCY = -3
 """Latency class ahead of the venue's own cancels and forced orders."""
@@ -56,8 +57,9 @@ class Pool(Participant):
         self._price = {BUY: 0, SELL: 0}
         self._sent: list[int] = []
 
-    def decide(self, view: View, batch: Batch) -> None:
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
         """Take back what is not at the index any more or was hit, then quote afresh."""
+        batch = Batch(4)
         world, row = self.world, int(self.rows[0])
         index = int(view.index_ticks[world.perp])
         lots = int(self.parameters.quote_usd * 1e6) // (index * int(world.markets.tick_value[world.perp]))
@@ -79,6 +81,7 @@ class Pool(Participant):
             quote["market"], quote["account"], quote["op"], quote["side"] = world.perp, row, LIMIT, side
             quote["price_ticks"], quote["size_lots"] = self._price[side], lots
             self._sent.append(side)
+        return batch.messages()
 
     def after_trade(self, handles: I64, offset: int) -> None:
         """Remember what rests."""

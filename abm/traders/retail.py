@@ -14,6 +14,9 @@ each interval. With r_h the return over h seconds, p the last price, F fair valu
     noise     flat: enter with the chance review_s / idle_s
     news      target news_lots clip(gap / news_width), gap = F / p - 1; trades the difference when reviewing
 
+Behaviour beyond this rule is in `abm.traders.retail_wider`; all of it is off by default. A cohort whose class is a
+machine (`abm.traders.retail_bots`) decides by the same rule in every round inside the tick.
+
 Entries and exits are immediate-or-cancel orders with a worst price `slip` (panic: `panic_slip`) from the last price.
 The opening state is in `abm.traders.retail_opening`. Starting values were found in a search on 10 October 2025 with a
 one-book prototype (graded calibrated); where nothing was known they are assumed.
@@ -22,17 +25,21 @@ one-book prototype (graded calibrated); where nothing was known they are assumed
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.rng import normals, stream, uniforms
+from abm.rng import bits, normals, stream, uniforms
 from abm.state import CROSS, I64, ISOLATED, MESSAGE, NOBODY, RETAIL
 from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World
-from abm.traders.retail_kernel import NEWS, review
+from abm.traders.handle import Account, Luck, Orders
+from abm.traders.retail_figures import Figures
+from abm.traders.retail_kernel import NEWS, STOP_MARGIN, review
 from abm.traders.retail_opening import OpeningBook, opening_book
 from abm.traders.retail_parameters import RetailParameters
+from abm.traders.retail_wider import OFF, Habits, adapt_opening, switched_on
 
 __all__ = ["Calendar", "RetailCohort", "RetailParameters"]
 
@@ -41,6 +48,8 @@ if TYPE_CHECKING:
 
 _TASTE = stream("retail taste")
 _WAKE = stream("retail wake")
+_LUCK = stream("retail luck")
+DRAWS_A_ROUND = 4
 
 
 class Calendar:
@@ -72,11 +81,15 @@ class RetailCohort(Participant):
 
     latency = PEOPLE_LATENCY
     row_kind = RETAIL
+    parameters_class = RetailParameters
     parameters: RetailParameters
+    example: ClassVar[Mapping[str, Any]] = {"accounts": 200, "open_interest_coins": 50.0, "review_s": 20.0}
 
     def __init__(self, model: Any, parameters: RetailParameters) -> None:
         super().__init__(model, parameters)
         self.individuals: list[RetailTrader] | None = None
+        self.habits: Habits | None = None
+        self._figures: Figures | None = None
 
     def rows_needed(self) -> int:
         return self.parameters.accounts
@@ -84,17 +97,25 @@ class RetailCohort(Participant):
     def bind(self, world: World) -> None:
         """Opening positions, margins, cash and personal tastes."""
         p, self.world, n = self.parameters, world, self.rows.size
-        perp = world.perp
-        book = opening_book(p, n, world.seed, int(world.start_ticks[perp]), float(world.markets.lot_coins[perp]))
+        perp, seed = world.perp, self._seed(world.seed)
+        book = opening_book(p, n, seed, int(world.start_ticks[perp]), float(world.markets.lot_coins[perp]))
         self.opening = book
         self.kind, self.entry_side = book.kind, book.entry_side
+        wide = switched_on(p)
+        usual, outside = adapt_opening(p, book, seed) if wide else (book.leverage, np.zeros(0))
         self._post(world, book)
+        self.habits = Habits(p, world, self.rows, book, seed) if wide else None
+        if self.habits is not None:
+            coins = np.floor(outside * float(world.markets.lot_units[world.spot])).astype(np.int64)
+            world.deposit(self.rows, world.btc, coins)
+            start = int(world.start_ticks[perp])
+            self.habits.open_accounts(usual, world.accounts.leverage[self.rows], self.equity_units(start))
         number = np.arange(n)
 
         def lognormal(median: float, spread: float, draw: int) -> NDArray[np.float64]:
-            return median * np.exp(spread * normals(world.seed, _TASTE, number, 0, draw))
+            return median * np.exp(spread * normals(seed, _TASTE, number, 0, draw))
 
-        self.taste = np.zeros((6, n))
+        self.taste = np.zeros((n, 6)).T  # a trader's tastes stand together in memory
         self.taste[0] = book.news_lots
         self.taste[1] = np.where(self.kind == NEWS, 0.0, lognormal(1.0, p.belief_spread, 0) - 1.0)
         self.taste[2] = lognormal(p.panic_drawdown, p.panic_spread, 1)
@@ -104,8 +125,8 @@ class RetailCohort(Participant):
         self.taste[3] += np.where(book.position_lots < 0, np.maximum(gain, 0.0), 0.0)
         stops = np.clip(lognormal(p.stop_distance, p.stop_spread, 3), 0.005, 0.9)
         profits = np.clip(lognormal(p.profit_distance, p.stop_spread, 4), 0.005, 0.9)
-        self.taste[4] = np.where(uniforms(world.seed, _TASTE, number, 1, 0) < p.stop_share, stops, 0.0)
-        self.taste[5] = np.where(uniforms(world.seed, _TASTE, number, 1, 1) < p.profit_share, profits, 0.0)
+        self.taste[4] = np.where(uniforms(seed, _TASTE, number, 1, 0) < p.stop_share, stops, 0.0)
+        self.taste[5] = np.where(uniforms(seed, _TASTE, number, 1, 1) < p.profit_share, profits, 0.0)
         self.protective = np.full((n, 2), NOBODY, np.int64)
         self.rest_until_s = np.zeros(n)
         self._numbers = p.rule_numbers()
@@ -113,6 +134,31 @@ class RetailCohort(Participant):
         self._emitted = np.zeros(64, np.int64)
         self._out = np.zeros(64, MESSAGE)
         self._sent = 0
+
+    def begin(self, model: Any) -> None:
+        """Look around: where is a venue with hours; from now on figures are kept if the scenario names this cohort."""
+        if self.habits is not None:
+            self.habits.watch(model, float(self.world.markets.tick_dollars[self.world.perp]))
+        if self.name:
+            self._figures = Figures(self, model)
+
+    def measured(self) -> Mapping[str, float]:
+        """How its traders fare (`abm.traders.retail_figures`)."""
+        return self._figures.now() if self._figures is not None else {}
+
+    def _seed(self, seed: int) -> int:
+        """Key of this cohort's draws: the venue's own, unless it has luck of its own."""
+        luck = self.parameters.luck
+        return bits(seed, _LUCK, luck, 0, 0) if luck else seed
+
+    def equity_units(self, price_ticks: int) -> I64:
+        """Cash and margin plus the position at a price, settlement units, int64 (n,)."""
+        world, rows = self.world, self.rows
+        accounts, slot = world.accounts, int(world.markets.slot[world.perp])
+        worth = accounts.position[slot, rows] * (price_ticks * int(world.markets.tick_value[world.perp]))
+        settled = accounts.cash[world.usdt, rows] + accounts.margin[slot, rows] - accounts.entry_cost[slot, rows]
+        equity: I64 = settled + worth
+        return equity
 
     def _post(self, world: World, book: OpeningBook) -> None:
         """Account settings, deposits and opening positions."""
@@ -135,22 +181,33 @@ class RetailCohort(Participant):
         world.deposit(rows, world.usdt, cash)
         world.open_positions(rows[held], book.position_lots[held], value, np.where(cross, 0, initial))
 
+    def prepare(self, view: View) -> None:
+        """Forget what was sent; what the market shows to those with wider behaviour."""
+        self._sent = 0
+        if self.habits is not None:
+            self.habits.see(view)
+
     def woken(self, view: View) -> I64:
-        """Numbers of the traders that review in this tick, ascending.
+        """Numbers of the traders that review now, ascending.
 
         In the first tick those who keep protective orders in the book all come, so that the book opens with them.
         """
         if not self._calendars:
             number = np.arange(self.rows.size)
             news = self.kind == NEWS
-            p = self.parameters
+            p, seed = self.parameters, self._seed(view.seed)
             self._calendars = (
-                Calendar(view.seed, number[~news], p.review_s, view.tick_s),
-                Calendar(view.seed, number[news], p.news_s, view.tick_s),
+                Calendar(seed, number[~news], p.review_s, view.tick_s),
+                Calendar(seed, number[news], p.news_s, view.tick_s),
             )
             guarded = (self.taste[4] > 0.0) | (self.taste[5] > 0.0)
+            if self.habits is not None:
+                guarded |= self.habits.table[:, STOP_MARGIN] > 0.0
             return np.flatnonzero(guarded & (self.opening.position_lots != 0))
-        return np.sort(np.concatenate([calendar.woken(view.tick) for calendar in self._calendars]))
+        woken = np.sort(np.concatenate([calendar.woken(view.tick) for calendar in self._calendars]))
+        if self.habits is not None and self.habits.called.size:
+            woken = np.union1d(woken, self.habits.called)
+        return woken
 
     def _seen(self, view: View) -> tuple[int, float, float, float, float]:
         """Last and fair price in ticks, 180-s and 300-s returns, and the fall from the 10-minute high (log)."""
@@ -162,29 +219,32 @@ class RetailCohort(Participant):
 
     def decide(self, view: View, batch: Batch) -> None:
         """The messages of everybody who reviews in this tick."""
+        self.prepare(view)
         woken = self.woken(view)
-        self._sent = 0
-        if 3 * woken.size > self._out.size:
-            self._out = np.zeros(6 * woken.size, MESSAGE)
-            self._emitted = np.zeros(6 * woken.size, np.int64)
         if self.individuals is not None:
             for me in woken.tolist():
-                messages, kept = self.individuals[me].decide_one(view)
-                self._out[self._sent : self._sent + messages.size] = messages
-                self._emitted[self._sent : self._sent + messages.size] = kept
-                self._sent += messages.size
+                self.individuals[me].answer(view)
         elif woken.size:
-            self._sent = self._review(view, woken)
+            self.review_of(view, woken)
         batch.extend(self._out[: self._sent])
 
-    def _review(self, view: View, woken: I64) -> int:
-        """The cohort's way: one compiled call."""
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """The same for one of them; the rule draws by itself, from streams keyed by its number."""
+        return self.review_of(view, np.array([me.number])).copy()
+
+    def review_of(self, view: View, woken: I64) -> NDArray[Any]:
+        """Messages of the traders with these numbers, MESSAGE (n,), a view: one compiled call."""
+        first, room = self._sent, self._sent + 3 * woken.size
+        if room > self._out.size:
+            self._out = np.concatenate([self._out[:first], np.zeros(2 * room - first, MESSAGE)])
+            self._emitted = np.concatenate([self._emitted[:first], np.zeros(2 * room - first, np.int64)])
         world, market = self.world, self.world.perp
         accounts, slot = world.accounts, int(world.markets.slot[market])
         last, fair, return_180, return_300, drawdown = self._seen(view)
-        return review(
-            self._out,
-            self._emitted,
+        wide = OFF if self.habits is None else self.habits.wide
+        self._sent += review(
+            self._out[first:],
+            self._emitted[first:],
             woken,
             self.rows,
             self.kind,
@@ -197,9 +257,14 @@ class RetailCohort(Participant):
             accounts.cash[world.usdt],
             accounts.reserved[world.usdt],
             accounts.leverage,
+            accounts.margin[slot],
+            accounts.mode,
+            accounts.touched,
             self._numbers,
-            view.seed,
+            *wide,
+            self._seed(view.seed),
             view.tick,
+            DRAWS_A_ROUND * max(view.round - 1, 0),
             view.seconds,
             last,
             fair,
@@ -210,10 +275,11 @@ class RetailCohort(Participant):
             market,
             self.latency,
         )
+        return self._out[first : self._sent]
 
     def after_trade(self, handles: I64, offset: int) -> None:
         """Keep the handles of stops and take-profits."""
-        sent, self._sent = self._sent, 0
-        kept = self._emitted[:sent]
+        kept = self._emitted[: self._sent]
         mine = kept >= 0
-        self.protective.reshape(-1)[kept[mine]] = handles[:sent][mine]
+        self.protective.reshape(-1)[kept[mine]] = handles[: self._sent][mine]
+        self._sent = 0

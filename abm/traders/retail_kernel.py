@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,37 @@ from abm.events import (
     BY_TREND,
     BY_VALUE,
 )
-from abm.rng import stream, uniform
-from abm.state import BUY, CANCEL, IOC, LIMIT, NOBODY, REDUCE_ONLY, SELL, STOP
+from abm.rng import bits, stream, uniform
+from abm.state import BUY, CANCEL, IOC, ISOLATED, LIMIT, NOBODY, REDUCE_ONLY, SELL, STOP
+from abm.traders.retail_wider_kernel import caution_after, leverage_wanted, top_up_units, wider_rule
 
 TREND, VALUE, NOISE, NEWS = range(4)
 """Kinds of retail trader."""
 NOTHING = -1
 """The operation of a review that changes nothing."""
 REVIEW_STREAM = stream("retail review")
+MASK_31 = 0x7FFFFFFF
+(
+    WEIGHT_VALUE,
+    WEIGHT_TREND,
+    WEIGHT_NOISE,
+    HORIZON,
+    PANIC_TICKS,
+    READS_RSI,
+    READS_GAP,
+    COPIES,
+    USUAL_LEVERAGE,
+    SENSITIVITY,
+    CAUTION,
+    EQUITY,
+    SEEN_S,
+    KEPT,
+    TOPS_UP,
+    STOP_MARGIN,
+    TRAILS,
+    STOP_TICKS,
+) = range(18)
+"""Columns of `habits`: what wider behaviour knows of a trader; `retail_wider.Habits` says what they mean."""
 
 
 @scalar
@@ -145,9 +169,19 @@ def review(
     cash: NDArray[np.int64],
     reserved: NDArray[np.int64],
     leverage: NDArray[np.int64],
+    margin: NDArray[np.int64],
+    mode: NDArray[np.int32],
+    touched: NDArray[np.bool_],
     numbers: NDArray[np.float64],
+    wide: bool,
+    habits: NDArray[np.float64],
+    wider: NDArray[np.float64],
+    horizons_s: NDArray[np.float64],
+    returns: NDArray[np.float64],
+    signs: NDArray[np.float64],
     seed: int,
     tick: int,
+    first_draw: int,
     seconds: float,
     last_ticks: int,
     fair_ticks: float,
@@ -161,67 +195,171 @@ def review(
     """Messages of the traders `woken` (numbers within the cohort, ascending) into `out`; returns how many.
 
     `taste` float64 (6, n): news lots, belief, panic drawdown, cover gain, stop and take-profit distance. `protective`
-    int64 (n, 2): handles of stop and take-profit. `numbers` are the rule's parameters from `panic` on, then usage and
-    rest. `emitted` receives 2 * trader + (0 stop, 1 take-profit) for a message whose handle is to be kept, else
+    int64 (n, 2): handles of stop and take-profit. `numbers` are the rule's parameters from `panic` on, then rest and
+    usage. `emitted` receives 2 * trader + (0 stop, 1 take-profit) for a message whose handle is to be kept, else
     NOBODY. A trader who leaves first cancels what protects the position. `out` needs three records a trader.
+
+    `wide`: there are `habits` float64 (n, 18), parameters `wider` (16,), `returns` (H,) over `horizons_s`, and `signs`
+    (5,): RSI and gap signal, tilt of the flow, funding in basis points, what volatility leaves of leverage.
     """
     count = 0
     for w in range(woken.size):
         me = woken[w]
         row = rows[me]
         held = position[row]
+        more = wide and kind[me] != NEWS
+        leverage_now, leverage_goal, kept = 0.0, 1.0, 0
+        if more:
+            worth = held * last_ticks * tick_value
+            if habits[me, SENSITIVITY] > 0.0:
+                equity = cash[row] + margin[row] - entry_cost[row] + worth
+                habits[me, CAUTION] = caution_after(
+                    habits[me, CAUTION],
+                    seconds - habits[me, SEEN_S],
+                    wider[15],
+                    habits[me, SENSITIVITY],
+                    habits[me, EQUITY],
+                    float(equity),
+                )
+                habits[me, SEEN_S], habits[me, EQUITY] = seconds, float(equity)
+                leverage_goal = leverage_wanted(habits[me, USUAL_LEVERAGE], habits[me, CAUTION], signs[4])
+                if held == 0:
+                    leverage[row] = int(leverage_goal + 1e-9)
+                elif equity > 0:
+                    leverage_now = abs(worth) / equity
+            if held != 0 and habits[me, TOPS_UP] > 0.0 and mode[row] == ISOLATED:
+                added = top_up_units(
+                    habits[me, KEPT],
+                    cash[row] - reserved[row],
+                    margin[row] - entry_cost[row] + worth,
+                    abs(worth) // leverage[row],
+                    habits[me, TOPS_UP],
+                )
+                if added > 0:
+                    cash[row] -= added
+                    margin[row] += added
+                    habits[me, KEPT] -= added
+                    touched[row] = True
+            kept = int(habits[me, KEPT])
         entry_ticks = 0.0
         if held != 0:
             entry_ticks = entry_cost[row] / (held * tick_value)
         budget = 0
         if held == 0:
-            budget = affordable_lots(cash[row] - reserved[row], leverage[row], numbers[14], last_ticks, tick_value)
+            free = cash[row] - reserved[row] - kept
+            budget = affordable_lots(free, leverage[row], numbers[14], last_ticks, tick_value)
+        rested = seconds >= rest_until_s[me]
         stop_wanted = taste[4, me]
+        trailed = False
+        if more:
+            if last_ticks < habits[me, PANIC_TICKS]:
+                budget = 0
+            if stop_wanted == 0.0 and habits[me, STOP_MARGIN] > 0.0:
+                stop_wanted = min(0.9, habits[me, STOP_MARGIN] / leverage[row])
         if protective[me, 0] >= 0:
-            stop_wanted = 0.0
+            if more and habits[me, TRAILS] > 0.0 and held != 0 and stop_wanted > 0.0:
+                way = BUY if held > 0 else SELL
+                better = way * (last_ticks * (1.0 - way * stop_wanted) - habits[me, STOP_TICKS])
+                trailed = better > habits[me, TRAILS] * stop_wanted * last_ticks
+            if not trailed:
+                stop_wanted = 0.0
         profit_wanted = taste[5, me]
         if protective[me, 1] >= 0:
             profit_wanted = 0.0
-        op, side, size, price, stop, flags, reason = retail_rule(
-            kind[me],
-            entry_side[me],
-            held,
-            entry_ticks,
-            budget,
-            taste[0, me],
-            taste[1, me],
-            taste[2, me],
-            taste[3, me],
-            stop_wanted,
-            profit_wanted,
-            seconds >= rest_until_s[me],
-            last_ticks,
-            fair_ticks,
-            return_180,
-            return_300,
-            drawdown_600,
-            uniform(seed, REVIEW_STREAM, me, tick, 0),
-            uniform(seed, REVIEW_STREAM, me, tick, 1),
-            numbers[0],
-            numbers[1],
-            numbers[2],
-            numbers[3],
-            numbers[4],
-            numbers[5],
-            numbers[6],
-            numbers[7],
-            numbers[8],
-            numbers[9],
-            numbers[10],
-            numbers[11],
-            numbers[12],
-        )
-        leaves = op == IOC and flags == REDUCE_ONLY
+        op, side, size, price, stop, flags, reason = NOTHING, BUY, 0, 0, 0, 0, 0
+        if more:
+            horizon = int(habits[me, HORIZON])
+            chart = habits[me, READS_RSI] * signs[0] + habits[me, READS_GAP] * signs[1]
+            word = bits(seed, REVIEW_STREAM, me, tick, first_draw + 2)  # 31 bits each for cause and noise
+            log_gap, noise = 0.0, 0.5
+            if habits[me, WEIGHT_VALUE] + habits[me, WEIGHT_TREND] + habits[me, WEIGHT_NOISE] > 0.0:
+                log_gap = math.log(fair_ticks * (1.0 + taste[1, me]) / last_ticks)
+                noise = ((word & MASK_31) + 0.5) * (1.0 / 2147483648.0)
+            entry_lots = budget
+            if not rested:
+                entry_lots = 0
+            reason, side, size, price = wider_rule(
+                held,
+                entry_lots,
+                last_ticks,
+                log_gap,
+                returns[horizon],
+                horizons_s[horizon],
+                habits[me, WEIGHT_VALUE],
+                habits[me, WEIGHT_TREND],
+                habits[me, WEIGHT_NOISE],
+                habits[me, PANIC_TICKS],
+                chart,
+                habits[me, COPIES],
+                signs[2],
+                signs[3],
+                leverage_now,
+                leverage_goal,
+                ((word >> 31) + 0.5) * (1.0 / 2147483648.0),
+                noise,
+                wider[0],
+                wider[1],
+                wider[2],
+                wider[3],
+                wider[4],
+                wider[5],
+                wider[6],
+                wider[7],
+                wider[8],
+                wider[9],
+                wider[10],
+                wider[11],
+                wider[12],
+                wider[13],
+                wider[14],
+            )
+            habits[me, COPIES] = 0.0
+            if reason != 0:
+                op = IOC
+                if held != 0:
+                    flags = REDUCE_ONLY
+        if op == NOTHING:
+            op, side, size, price, stop, flags, reason = retail_rule(
+                kind[me],
+                entry_side[me],
+                held,
+                entry_ticks,
+                budget,
+                taste[0, me],
+                taste[1, me],
+                taste[2, me],
+                taste[3, me],
+                stop_wanted,
+                profit_wanted,
+                rested,
+                last_ticks,
+                fair_ticks,
+                return_180,
+                return_300,
+                drawdown_600,
+                uniform(seed, REVIEW_STREAM, me, tick, first_draw),
+                uniform(seed, REVIEW_STREAM, me, tick, first_draw + 1),
+                numbers[0],
+                numbers[1],
+                numbers[2],
+                numbers[3],
+                numbers[4],
+                numbers[5],
+                numbers[6],
+                numbers[7],
+                numbers[8],
+                numbers[9],
+                numbers[10],
+                numbers[11],
+                numbers[12],
+            )
+        leaves = op == IOC and flags == REDUCE_ONLY and size == abs(held)
         if leaves:
             rest_until_s[me] = seconds + numbers[13]
         for which in range(3):
             if which < 2:
-                if not (leaves or held == 0) or protective[me, which] < 0:
+                gone = leaves or held == 0 or (trailed and which == 0 and op == STOP)
+                if not gone or protective[me, which] < 0:
                     continue
                 this_op, this_side, this_size, this_order = CANCEL, SELL, 0, protective[me, which]
                 this_price, this_stop, this_flags, this_reason = 0, 0, 0, 0
@@ -247,6 +385,8 @@ def review(
             emitted[count] = NOBODY
             if this_op == STOP:
                 emitted[count] = 2 * me
+                if more:
+                    habits[me, STOP_TICKS] = this_stop
             elif this_op == LIMIT:
                 emitted[count] = 2 * me + 1
             count += 1

@@ -28,13 +28,6 @@ from abm.traders.retail_parameters import RetailParameters
 _OPENING = stream("retail opening")
 _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 _SQUARE = math.sqrt(2.0) - 1.0
-LEVERAGES: tuple[tuple[tuple[int, float], ...], ...] = (
-    ((20, 0.45), (25, 0.25), (30, 0.1), (50, 0.15), (75, 0.05)),
-    ((10, 0.6), (12, 0.15), (15, 0.25)),
-    ((5, 0.6), (6, 0.1), (7, 0.1), (8, 0.2)),
-    ((1, 0.7), (2, 0.15), (3, 0.1), (4, 0.05)),
-)
-"""Leverages inside the classes >= 20x, 10-20x, 5-10x, < 5x and their frequency: round numbers prevail (assumed)."""
 _SURVIVAL_MAINTENANCE = 0.005
 
 
@@ -141,6 +134,8 @@ def _holders(
     p: RetailParameters, book: OpeningBook, ids: I64, side: int, total: float, seed: int, start_ticks: int
 ) -> None:
     """Traders with a position: leverage classes by account numbers, each scaled to its notional."""
+    if ids.size == 0:
+        return
     book.entry_side[ids] = side
     accounts = np.array(p.class_accounts)
     notional = np.array(p.class_notional)
@@ -157,7 +152,7 @@ def _holders(
         size = whole_lots(bounded_pareto((count - rank - 0.5) / count, p.size_tail, count, p.largest_share), lots)
         key = 10 * number + (0 if side == BUY else 5)
         shift = [uniform(seed, _OPENING, 0, 0, 100 + key + k) for k in range(2)]
-        choices, weights = zip(*LEVERAGES[number], strict=True)
+        choices, weights = zip(*p.class_leverages[number], strict=True)
         pick = np.searchsorted(np.cumsum(weights), (rank * _SQUARE + shift[0]) % 1.0)
         leverage = np.array(choices)[np.minimum(pick, len(choices) - 1)]
         scatter = p.entry_scatter * normals(seed, _OPENING, mine, 0, 3)
@@ -217,7 +212,7 @@ def _entrants(p: RetailParameters, book: OpeningBook, ids: I64, seed: int, lot_c
         book.entry_side[mine] = side
         book.isolated[mine] = True
         spread = np.exp(p.entrant_leverage_spread * normals(seed, _OPENING, mine, 0, 4))
-        book.leverage[mine] = np.clip(np.rint(median * spread), 2, 75).astype(np.int64)
+        book.leverage[mine] = np.clip(np.rint(median * spread), *p.entrant_leverage_range).astype(np.int64)
         rank = (np.arange(mine.size) + 0.5) / mine.size
         share = bounded_pareto(rank, p.size_tail, mine.size, p.largest_share)
         book.cash_lots[mine] = share * coins / lot_coins / book.leverage[mine] / p.usage

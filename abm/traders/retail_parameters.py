@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from abm.parameters import Parameters, quantity
+from abm.state import I64
+from abm.traders.retail_behaviour import Beliefs, Carry, Caution, Copying, LevelPanic, Remedies, Signals, Stops
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
 UNKNOWN = "not observed"
@@ -40,14 +43,25 @@ class RetailParameters(Parameters):
     short_accounts: float = quantity(
         0.2, unit="-", source=UNKNOWN, ge=0.0, lt=1.0, text="share of accounts that are short"
     )
-    class_notional: tuple[float, float, float, float] = quantity(
+    class_leverages: tuple[tuple[tuple[int, float], ...], ...] = quantity(
+        (
+            ((20, 0.45), (25, 0.25), (30, 0.1), (50, 0.15), (75, 0.05)),
+            ((10, 0.6), (12, 0.15), (15, 0.25)),
+            ((5, 0.6), (6, 0.1), (7, 0.1), (8, 0.2)),
+            ((1, 0.7), (2, 0.15), (3, 0.1), (4, 0.05)),
+        ),
+        unit="x",
+        source="round numbers prevail; frequencies assumed",
+        text="the venue's leverage classes, highest first: leverages in each and their frequency",
+    )
+    class_notional: tuple[float, ...] = quantity(
         (0.012, 0.049, 0.106, 0.833),
         unit="-",
         source=SEARCH,
         grade="calibrated",
-        text="notional at >= 20x, 10-20x, 5-10x, < 5x",
+        text="notional of the classes: at >= 20x, 10-20x, 5-10x, < 5x",
     )
-    class_accounts: tuple[float, float, float, float] = quantity(
+    class_accounts: tuple[float, ...] = quantity(
         (0.12, 0.18, 0.2, 0.5),
         unit="-",
         source="small accounts use more leverage; shares assumed",
@@ -151,10 +165,13 @@ class RetailParameters(Parameters):
     short_gain: float = quantity(5.0, unit="-", source=SEARCH, ge=0.0, grade="calibrated", likely=(1.5, 5.0))
     entrant_short_accounts: float = quantity(0.6, unit="-", source=UNKNOWN, ge=0.0, le=1.0, text="of the flat accounts")
     entrant_short_coins: float = quantity(7000.0, unit="BTC", source=UNKNOWN, ge=0.0, likely=(2e3, 15e3))
-    entrant_short_leverage: float = quantity(25.0, unit="x", source=SEARCH, ge=2.0, le=75.0, likely=(20.0, 35.0))
+    entrant_short_leverage: float = quantity(25.0, unit="x", source=SEARCH, ge=1.0, le=1001.0, likely=(20.0, 35.0))
     entrant_long_coins: float = quantity(5000.0, unit="BTC", source=UNKNOWN, ge=0.0)
-    entrant_long_leverage: float = quantity(5.0, unit="x", source=UNKNOWN, ge=2.0, le=75.0)
+    entrant_long_leverage: float = quantity(5.0, unit="x", source=UNKNOWN, ge=1.0, le=1001.0)
     entrant_leverage_spread: float = quantity(0.35, unit="log", source=UNKNOWN, ge=0.0, le=2.0)
+    entrant_leverage_range: tuple[int, int] = quantity(
+        (2, 75), unit="x", source="assumed", text="least and most leverage of traders without a position"
+    )
     usage: float = quantity(
         0.9, unit="-", source="the rest pays fees", gt=0.0, le=1.0, text="share of free cash in an entry"
     )
@@ -166,6 +183,50 @@ class RetailParameters(Parameters):
     news_width: float = quantity(0.05, unit="fraction", source=SEARCH, gt=0.0, grade="calibrated")
     news_s: float = quantity(40.0, unit="s", source=SEARCH, gt=0.0, grade="calibrated")
     news_leverage: int = quantity(3, unit="x", source=UNKNOWN, ge=1, le=20)
+
+    luck: int = quantity(
+        0, unit="-", source="a choice", ge=0, text="cohorts of a venue with the same number are twins in their draws"
+    )
+    beliefs: Beliefs = Beliefs()
+    signals: Signals = Signals()
+    copying: Copying = Copying()
+    stops: Stops = Stops()
+    level_panic: LevelPanic = LevelPanic()
+    carry: Carry = Carry()
+    caution: Caution = Caution()
+    remedies: Remedies = Remedies()
+
+    @model_validator(mode="after")
+    def _classes_match(self) -> RetailParameters:
+        """One notional, one number of accounts for each leverage class; classes from high to low."""
+        classes = len(self.class_leverages)
+        if not classes == len(self.class_notional) == len(self.class_accounts):
+            raise ValueError("class_leverages, class_notional and class_accounts need one entry for each class")
+        if classes == 0 or not all(self.class_leverages):
+            raise ValueError("class_leverages: every class needs a leverage")
+        if any(not 1 <= leverage <= 1001 for one in self.class_leverages for leverage, _ in one):
+            raise ValueError("class_leverages: leverage is 1 to 1001")
+        floors = self.class_floors()
+        if floors != sorted(floors, reverse=True):
+            raise ValueError("class_leverages: the class with the highest leverage comes first")
+        if not self.stops.share or len(self.stops.share) > classes:
+            raise ValueError("stops.share: at most one entry for each leverage class; the last counts for the rest")
+        if not 1 <= self.entrant_leverage_range[0] <= self.entrant_leverage_range[1] <= 1001:
+            raise ValueError("entrant_leverage_range: from least to most, 1 to 1001")
+        low, high = self.remedies.reserve
+        if not 0.0 <= low <= high or high + self.remedies.outside >= 1.0:
+            raise ValueError("remedies.reserve: from, to; with `outside` less than everything")
+        return self
+
+    def class_floors(self) -> list[int]:
+        """Lowest leverage of each class."""
+        return [min(leverage for leverage, _ in one) for one in self.class_leverages]
+
+    def leverage_class(self, leverage: I64) -> I64:
+        """Number of the class of each leverage, int64 (n,); what is below the last class counts to it."""
+        floors = np.array(self.class_floors()[::-1])
+        found: I64 = floors.size - np.maximum(np.searchsorted(floors, leverage, side="right"), 1)
+        return found
 
     def rule_numbers(self) -> NDArray[np.float64]:
         """The tail of `retail_rule`'s arguments, from `panic` on, then rest and usage; float64 (15,)."""

@@ -7,11 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.rng import uniform
-from abm.state import CANCEL, I64, IOC, LIMIT, MESSAGE, NOBODY, REDUCE_ONLY, SELL, STOP
 from abm.traders.base import Participant, View
 from abm.traders.retail import RetailCohort
-from abm.traders.retail_kernel import NOTHING, REVIEW_STREAM, affordable_lots, retail_rule
 from abm.units import MICRO
 
 
@@ -80,56 +77,9 @@ class RetailTrader(Participant):
     def _mark_ticks(self) -> int:
         return int(self.model.exchanges.mark_ticks[self.cohort.world.perp])
 
-    def decide_one(self, view: View) -> tuple[NDArray[Any], I64]:
-        """Messages of one review, and where their handles are kept: 2 * number + (0 stop, 1 take-profit) or NOBODY."""
-        cohort, me, row = self.cohort, self.number, self.row
-        world, accounts, taste = cohort.world, cohort.world.accounts, cohort.taste
-        tick_value = int(world.markets.tick_value[world.perp])
-        held, guards = self.position_lots, cohort.protective[me]
-        last, fair, return_180, return_300, drawdown = cohort._seen(view)
-        free = int(accounts.cash[world.usdt, row] - accounts.reserved[world.usdt, row])
-        leverage = int(accounts.leverage[row])
-        p = cohort.parameters
-        op, side, size, price, stop, flags, reason = retail_rule(
-            int(cohort.kind[me]),
-            int(cohort.entry_side[me]),
-            held,
-            self.entry_ticks,
-            0 if held else affordable_lots(free, leverage, p.usage, last, tick_value),
-            float(taste[0, me]),
-            float(taste[1, me]),
-            float(taste[2, me]),
-            float(taste[3, me]),
-            float(taste[4, me]) if guards[0] < 0 else 0.0,
-            float(taste[5, me]) if guards[1] < 0 else 0.0,
-            bool(view.seconds >= cohort.rest_until_s[me]),
-            last,
-            fair,
-            return_180,
-            return_300,
-            drawdown,
-            uniform(view.seed, REVIEW_STREAM, me, view.tick, 0),
-            uniform(view.seed, REVIEW_STREAM, me, view.tick, 1),
-            *cohort._numbers[:13].tolist(),
-        )
-        leaves = op == IOC and flags == REDUCE_ONLY
-        if leaves:
-            cohort.rest_until_s[me] = view.seconds + p.rest_s
-        gone = [int(handle) for handle in guards if handle >= 0 and (leaves or held == 0)]
-        if gone:
-            guards[:] = NOBODY
-        messages = np.zeros(len(gone) + (op != NOTHING), MESSAGE)
-        messages["market"], messages["account"], messages["latency"] = world.perp, row, cohort.latency
-        messages["cause"], messages["order"] = NOBODY, NOBODY
-        for record, handle in zip(messages, gone, strict=False):
-            record["op"], record["side"], record["order"] = CANCEL, SELL, handle
-        kept = np.full(messages.size, NOBODY, np.int64)
-        if op != NOTHING:
-            new = messages[-1]
-            new["op"], new["side"], new["size_lots"], new["flags"] = op, side, size, flags
-            new["price_ticks"], new["stop_ticks"], new["reason"] = price, stop, reason
-            kept[-1] = {STOP: 2 * me, LIMIT: 2 * me + 1}.get(op, NOBODY)
-        return messages, kept
+    def answer(self, view: View) -> NDArray[Any]:
+        """Messages of one review, MESSAGE (n,): the cohort's rule, asked for this trader alone."""
+        return self.cohort.review_of(view, np.array([self.number]))
 
 
 def individually(cohort: RetailCohort) -> list[RetailTrader]:

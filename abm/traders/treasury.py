@@ -1,15 +1,10 @@
-"""A company that holds coins, with a loan secured by them and a loan-to-value covenant.
+"""Companies that hold coins: one (`Treasury`), or a whole population of them (`Treasuries`, kind "treasuries").
 
-H coins, debt D, cash C, price P. The covenant asks LTV = D / (H P) <= l. It is touched at P* = D / (l H); equity in
-the loan is gone at D / H. To come back to a target LTV t by selling x coins and repaying with the proceeds (no
-impact):
+What they owe and when it trips: `abm.traders.treasury_sheet`. What they do about it: `abm.traders.treasury_firm`.
+Populations of real companies: `abm.traders.treasury_population`.
 
-    (D - x P) / ((H - x) P) = t    =>    x = (D - t H P) / (P (1 - t))
-
-Free cash is used first. The company reviews on a slow clock; after a breach it sells x in the spot market over time,
-at most the share `participation` of the recent spot volume, and repays at every review with what has come in. The
-lender is outside the model: repaid debt stays on the company's account as money set aside, counted as `repaid_micro`
-and no longer as cash.
+The lender is outside the model: repaid debt leaves the company's row, counted as `repaid_micro`. A sale takes time: at
+most the share `participation` of the recent spot volume, or a stated pace.
 
 The default company is an assumed stress case: its holdings and its loan are not those of any firm. Large convertible
 notes of 2025 were unsecured and had no price trigger.
@@ -17,150 +12,151 @@ notes of 2025 were unsecured and had no price trigger.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from abm.events import BY_COVENANT, COVENANT
-from abm.parameters import Parameters, quantity
-from abm.state import IOC, SELL, TREASURY
+from abm.state import I64, MESSAGE, TREASURY
 from abm.traders.base import PEOPLE_LATENCY, Batch, Office, Participant, View, World
-from abm.units import MICRO
+from abm.traders.handle import Account, Luck, Orders
+from abm.traders.treasury_firm import Firm
+from abm.traders.treasury_population import TreasuriesParameters
+from abm.traders.treasury_sheet import TreasuryParameters, coins_to_sell, covenant_price, zero_equity_price
 
+__all__ = [
+    "Firm",
+    "Treasuries",
+    "TreasuriesParameters",
+    "Treasury",
+    "TreasuryParameters",
+    "coins_to_sell",
+    "covenant_price",
+    "zero_equity_price",
+]
 
-def covenant_price(debt: float, coins: float, limit: float) -> float:
-    """Price at which LTV reaches the limit: D / (l H); dollars. `coins` and `limit` must be positive."""
-    return debt / (limit * coins)
-
-
-def zero_equity_price(debt: float, coins: float) -> float:
-    """Price at which the coins are worth the debt: D / H; dollars."""
-    return debt / coins
-
-
-def coins_to_sell(debt: float, coins: float, price: float, target: float) -> float:
-    """Coins whose sale at `price`, proceeds repaid, brings LTV to `target`: (D - t H P) / (P (1 - t)), in [0, H].
-
-    Money in dollars, 0 <= target < 1.
-    """
-    if not 0.0 <= target < 1.0:
-        raise ValueError(f"target {target} must lie in [0, 1)")
-    return min(coins, max(0.0, (debt - target * coins * price) / (price * (1.0 - target))))
-
-
-class TreasuryParameters(Parameters):
-    """One treasury company."""
-
-    coins: float = quantity(
-        5000.0,
-        unit="BTC",
-        source="a mid-sized holder; stress case",
-        ge=0.0,
-        likely=(0.0, 30e3),
-        text="holdings pledged for the loan",
-    )
-    debt_usd: float = quantity(
-        280e6, unit="$", source="stress case: covenant at -4 % from 116,830", ge=0.0, text="secured loan"
-    )
-    cash_usd: float = quantity(1e6, unit="$", source="thin, as reported of such firms", ge=0.0)
-    ltv_limit: float = quantity(0.5, unit="-", source="stress case", gt=0.0, lt=1.0, likely=(0.4, 0.8))
-    ltv_target: float = quantity(0.5, unit="-", source="back to the limit, no further", gt=0.0, lt=1.0)
-    review_s: float = quantity(60.0, unit="s", source="not observed", gt=0.0)
-    participation: float = quantity(0.2, unit="-", source="common execution limit", gt=0.0, le=1.0, likely=(0.05, 0.3))
-    least_rate_coins: float = quantity(
-        0.5, unit="BTC/s", source="not observed", ge=0.0, text="pace of sale when the volume seen is small or mixed"
-    )
-    slip: float = quantity(0.005, unit="fraction", source="not observed", ge=0.0, le=0.05)
+_NOTHING = np.zeros(0, MESSAGE)
+EXAMPLE: dict[str, Any] = {"coins": 2_000, "debt_usd": 116.6e6, "cash_usd": 0.0, "review_s": 5, "ltv_target": 0.4}
+"""A company that acts in a tiny world: its covenant trips 0.2 % below 116,830."""
 
 
 class Treasury(Participant):
-    """A company with one account row: coins and cash on the spot market, and a loan."""
+    """A company with one account row: coins and cash on the spot market, and what it owes."""
 
     latency = PEOPLE_LATENCY
     row_kind = TREASURY
     parameters: TreasuryParameters
+    parameters_class = TreasuryParameters
+    example: ClassVar[dict[str, Any]] = EXAMPLE
+    firm: Firm
+
+    def __init__(self, model: Any, parameters: TreasuryParameters) -> None:
+        super().__init__(model, parameters)
+        self.firm = Firm(parameters, 0)
 
     def bind(self, world: World) -> None:
         """Deposit coins and cash."""
-        p, self.world = self.parameters, world
-        world.accounts.kind[self.rows] = self.row_kind
-        self._unit = int(world.markets.lot_units[world.spot])
-        lots = int(p.coins / float(world.markets.lot_coins[world.spot]))
-        world.deposit(self.rows, world.btc, np.array([lots * self._unit]))
-        world.deposit(self.rows, world.usdt, np.array([round(p.cash_usd * MICRO)]))
-        self.repaid_micro = 0
-        self.to_sell_lots = 0
-        self._sold_from = lots
-        self._next_review_s = 0.0
+        self.firm.open(world, int(self.rows[0]))
 
     @property
     def debt_usd(self) -> float:
         """What is left of the loan."""
-        return self.parameters.debt_usd - self.repaid_micro / MICRO
+        return self.firm.debt_usd
 
     @property
     def coins_lots(self) -> int:
         """Coins held, in lots of the spot market."""
-        return int(self.world.accounts.cash[self.world.btc, self.rows[0]]) // self._unit
+        return self.firm.coins_lots
 
     @property
     def cash_usd(self) -> float:
         """Cash."""
-        return int(self.world.accounts.cash[self.world.usdt, self.rows[0]]) / MICRO
+        return self.firm.cash_usd
 
     def loan_to_value(self, price_usd: float) -> float:
-        """D / (H P); nan without debt, infinite without coins."""
-        if self.debt_usd <= 0.0:
-            return math.nan
-        value = self.coins_lots * float(self.world.markets.lot_coins[self.world.spot]) * price_usd
-        return self.debt_usd / value if value > 0.0 else math.inf
+        """Loan over the coins pledged; nan without debt, infinite without coins."""
+        return self.firm.loan_to_value(price_usd)
 
     def review(self, view: View, office: Office) -> None:
-        """The covenant, on its slow clock: repay with what came in, then see whether more must be sold.
-
-        A breach is a COVENANT event: price, lots to sell, loan to value in millionths.
-        """
-        if view.seconds < self._next_review_s or self.parameters.debt_usd <= 0.0:
-            return
-        p, world = self.parameters, self.world
-        self._next_review_s = view.seconds + p.review_s
-        ticks = int(view.last_ticks[world.spot])
-        price = ticks * float(world.markets.tick_dollars[world.spot])
-        paid = 0
-        if self.loan_to_value(price) > p.ltv_limit or self.to_sell_lots > 0:
-            paid = min(max(0, round(self.cash_usd * MICRO)), max(0, round(self.debt_usd * MICRO)))
-            self.repaid_micro += paid
-        self.to_sell_lots = 0
-        ratio = self.loan_to_value(price)
-        if not math.isnan(ratio) and ratio > p.ltv_limit:
-            lot_coins = float(world.markets.lot_coins[world.spot])
-            coins = coins_to_sell(self.debt_usd, self.coins_lots * lot_coins, price, min(p.ltv_target, p.ltv_limit))
-            self.to_sell_lots = min(self.coins_lots, math.ceil(coins / lot_coins))
-            self._sold_from = self.coins_lots
-            office.note(
-                COVENANT,
-                side=SELL,
-                market=world.spot,
-                account=int(self.rows[0]),
-                price_ticks=ticks,
-                size_lots=self.to_sell_lots,
-                amount=round(min(ratio, 1e6) * 1_000_000),
-            )
-        if paid:
-            office.pay(int(self.rows[0]), office.outside, world.usdt, paid, BY_COVENANT)
+        """What falls due, on the company's slow clock (`Firm.review`)."""
+        self.firm.review(view, office)
 
     def decide(self, view: View, batch: Batch) -> None:
-        """Sell a slice of what a breach asks for."""
-        left = self.to_sell_lots - (self._sold_from - self.coins_lots)
-        last = int(view.last_ticks[self.world.spot])
-        if self.to_sell_lots == 0 or left <= 0 or last <= 0:
-            return
-        p, spot = self.parameters, self.world.spot
-        lot_coins = float(self.world.markets.lot_coins[spot])
-        # The flow seen is net, so it is a lower bound of the volume.
-        rate = max(p.least_rate_coins, p.participation * abs(float(view.flow_lots[spot])) * lot_coins / 60.0)
-        size = min(left, max(1, round(rate * view.tick_s / lot_coins)))
-        order = batch.add(1)
-        order["market"], order["account"], order["op"], order["side"] = spot, self.rows[0], IOC, SELL
-        order["price_ticks"], order["size_lots"] = max(1, int(last * (1.0 - p.slip))), size
-        order["reason"], order["latency"] = BY_COVENANT, self.latency
+        """A slice of what is to be sold or bought."""
+        self.firm.order(view, batch, self.latency)
+
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """The same, asked by itself."""
+        return slice_of(self.firm, view, self.latency)
+
+
+class Treasuries(Participant):
+    """A population of companies, one account row each. At the lead of a venue's treasuries in its step records."""
+
+    latency = PEOPLE_LATENCY
+    row_kind = TREASURY
+    parameters: TreasuriesParameters
+    parameters_class = TreasuriesParameters
+    example: ClassVar[dict[str, Any]] = {"companies": [{"name": "example", **EXAMPLE}]}
+
+    def __init__(self, model: Any, parameters: TreasuriesParameters) -> None:
+        super().__init__(model, parameters)
+        self.firms = [Firm(company, number) for number, company in enumerate(parameters.companies)]
+
+    def rows_needed(self) -> int:
+        return len(self.firms)
+
+    def bind(self, world: World) -> None:
+        """Deposit coins and cash of every company."""
+        for firm, row in zip(self.firms, self.rows.tolist(), strict=True):
+            firm.open(world, row)
+        self._world = world
+        self._opening_lots = sum(firm.coins_lots for firm in self.firms)
+
+    def begin(self, model: Any) -> None:
+        """From now on the venue's step records count these companies too."""
+        model.places[self.venue].treasuries.extend(self.firms)
+
+    def review(self, view: View, office: Office) -> None:
+        """Every company on its own clock."""
+        for firm in self.firms:
+            firm.review(view, office)
+
+    def woken(self, view: View) -> I64:
+        """The companies that have something to sell or to buy."""
+        return np.array([firm.number for firm in self.firms if firm.to_sell_lots or firm.to_buy_lots], np.int64)
+
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """A slice of what one company has to sell or buy."""
+        return slice_of(self.firms[me.number], view, self.latency)
+
+    def decide(self, view: View, batch: Batch) -> None:
+        """The slices of all companies."""
+        for firm in self.firms:
+            if firm.to_sell_lots or firm.to_buy_lots:
+                firm.order(view, batch, self.latency)
+
+    def measured(self) -> Mapping[str, float]:
+        """Coins, cash and debts of all, and what they are doing."""
+        firms, coins = self.firms, float(self._world.markets.lot_coins[self._world.spot])
+        held = sum(firm.coins_lots for firm in firms)
+        return {
+            "coins_btc": held * coins,
+            "sold_btc": (self._opening_lots - held) * coins,
+            "to_sell_btc": sum(firm.to_sell_lots for firm in firms) * coins,
+            "cash_usd": sum(firm.cash_usd for firm in firms),
+            "debt_usd": sum(firm.debt_usd for firm in firms),
+            "issued_usd": sum(firm.issued_usd for firm in firms),
+            "bought_back_usd": sum(firm.bought_back_usd for firm in firms),
+            "dividends_usd": sum(firm.dividends_usd for firm in firms),
+            "posted_calls": float(sum(firm.calls for firm in firms)),
+            "breached_companies": float(sum(firm.breaches > 0 for firm in firms)),
+            "selling_companies": float(sum(firm.to_sell_lots > 0 for firm in firms)),
+        }
+
+
+def slice_of(firm: Firm, view: View, latency: int) -> Orders:
+    """MESSAGE (n,): the orders of one company."""
+    batch = Batch(1)
+    firm.order(view, batch, latency)
+    return batch.messages() if batch.count else _NOTHING

@@ -25,7 +25,8 @@ from abm.events import BY_VALUE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream, uniforms
 from abm.state import BUY, CANCEL, CROSS, I64, IOC, LIMIT, NOBODY, REPLACE, SELL, VALUE_BUYER
-from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World
+from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World, asked
+from abm.traders.handle import Account, Luck, Orders
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
 _TASTE = stream("value taste")
@@ -104,8 +105,8 @@ class ValueBuyers(Participant):
         cash = np.where(sells_coins, 0.0, np.ceil(2.2 * self._capital_lots * worth))
         world.deposit(rows, world.usdt, cash.astype(np.int64))
         self._handle = np.full(n, NOBODY, np.int64)
-        self._keep: I64 = np.zeros(0, np.int64)
-        self._old: I64 = np.zeros(0, np.int64)
+        self._keep: list[I64] = []
+        self._old: list[I64] = []
 
     def bought_lots(self) -> NDArray[np.int64]:
         """Lots each account has bought (sellers: sold) in its market; shape (accounts,)."""
@@ -114,31 +115,45 @@ class ValueBuyers(Participant):
         held: NDArray[np.int64] = np.where(self.market == world.spot, coins, world.accounts.position[slot, self.rows])
         return self.side * held
 
+    def prepare(self, view: View) -> None:
+        """Forget what was sent."""
+        self._keep.clear()
+        self._old.clear()
+
     def decide(self, view: View, batch: Batch) -> None:
         """Those who look: take a little, and put the bid where it belongs now."""
-        p, books = self.parameters, self.world.books
+        self.prepare(view)
+        self._rule(view, self._number, batch)
+
+    def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
+        """One buyer, if it looks."""
+        return asked(self._rule, view, me.number)
+
+    def _rule(self, view: View, numbers: I64, batch: Batch) -> None:
+        """Those of these accounts who look."""
+        p, books, market = self.parameters, self.world.books, self.market[numbers]
         chance = -math.expm1(-view.tick_s / p.look_s)
-        self._keep = self._old = np.zeros(0, np.int64)
-        last = np.maximum(view.last_ticks, 1)[self.market]
-        gap = self.side * (view.fair_ticks[self.market] / last - 1.0)
-        wanted = self._capital_lots * np.clip((gap - self._margin) / p.width, 0.0, 1.0)
-        if not wanted.any() and (self._handle < 0).all():
+        last = np.maximum(view.last_ticks, 1)[market]
+        gap = self.side * (view.fair_ticks[market] / last - 1.0)
+        wanted = self._capital_lots[numbers] * np.clip((gap - self._margin[numbers]) / p.width, 0.0, 1.0)
+        if not wanted.any() and (self._handle[numbers] < 0).all():
             return
-        looks = np.flatnonzero(uniforms(view.seed, _LOOK, self._key, view.tick, 0) < chance)
-        if looks.size == 0:
+        at = np.flatnonzero(uniforms(view.seed, _LOOK, self._key[numbers], view.tick, 0) < chance)
+        if at.size == 0:
             return
-        missing = np.maximum(wanted - self.bought_lots(), 0.0)[looks]
+        looks, last = numbers[at], last[at]
+        missing = np.maximum(wanted[at] - self.bought_lots()[looks], 0.0)
         # 1 / chance ticks pass between two looks on average: this is what speed 1 / tau closes in that time.
         step = missing * -math.expm1(-view.tick_s / (chance * p.speed_s))
         resting = np.zeros(looks.size, np.int64)
-        for at, me in enumerate(looks.tolist()):
+        for place, me in enumerate(looks.tolist()):
             order = books.order(int(self._handle[me]))
-            resting[at] = 0 if order is None else int(order["size_lots"])
+            resting[place] = 0 if order is None else int(order["size_lots"])
             if order is None:
                 self._handle[me] = NOBODY
         take = np.floor((1.0 - p.resting) * step).astype(np.int64)
         rest = np.floor(np.minimum(resting + p.resting * step, p.resting * missing)).astype(np.int64)
-        price = np.floor(last * (1.0 - self.side * self._offset))[looks].astype(np.int64)
+        price = np.floor(last * (1.0 - self.side * self._offset[looks])).astype(np.int64)
         self._send(batch, looks, take, rest, resting, np.maximum(price, 1), last)
 
     def _send(self, batch: Batch, looks: I64, take: I64, rest: I64, resting: I64, price: I64, last: I64) -> None:
@@ -148,7 +163,7 @@ class ValueBuyers(Participant):
         who = looks[takers]
         orders: NDArray[Any] = batch.add(who.size)
         orders["market"], orders["account"], orders["op"] = self.market[who], self.rows[who], IOC
-        orders["price_ticks"], orders["size_lots"] = np.rint(last[who] * (1.0 + self.side * p.slip)), take[takers]
+        orders["price_ticks"], orders["size_lots"] = np.rint(last[takers] * (1.0 + self.side * p.slip)), take[takers]
         orders["side"], orders["reason"], orders["latency"] = self.side, BY_VALUE, self.latency
         mine = looks[bids]
         bid: NDArray[Any] = batch.add(mine.size)
@@ -156,16 +171,16 @@ class ValueBuyers(Participant):
         bid["op"] = np.where(rest[bids] == 0, CANCEL, np.where(resting[bids] > 0, REPLACE, LIMIT))
         bid["price_ticks"], bid["size_lots"] = price[bids], rest[bids]
         bid["side"], bid["reason"], bid["latency"] = self.side, BY_VALUE, self.latency
-        self._keep = np.concatenate([np.full(who.size, NOBODY), mine])
-        self._old = np.concatenate(
-            [np.full(who.size, NOBODY), np.where(bid["op"] == REPLACE, self._handle[mine], NOBODY)]
-        )
+        self._keep += [np.full(who.size, NOBODY), mine]
+        self._old += [np.full(who.size, NOBODY), np.where(bid["op"] == REPLACE, self._handle[mine], NOBODY)]
 
     def after_trade(self, handles: I64, offset: int) -> None:
         """Remember the bids. A replace that was refused leaves its old order where it was."""
-        bids = self._keep >= 0
-        self._handle[self._keep[bids]] = np.where(handles[bids] >= 0, handles[bids], self._old[bids])
-        self._keep = self._old = np.zeros(0, np.int64)
+        if not self._keep:
+            return
+        keep, old = np.concatenate(self._keep), np.concatenate(self._old)
+        bids = keep >= 0
+        self._handle[keep[bids]] = np.where(handles[bids] >= 0, handles[bids], old[bids])
 
 
 class ValueSellers(ValueBuyers):

@@ -67,7 +67,7 @@ class Exchange(mesa.Agent):
         last_funding_bp: float, start_s: int, day_ms: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(model)
-        self.name, self.venue, self.preset, self.floor = preset.name, venue, preset, floor
+        self.name, self.venue, self.seat, self.preset, self.floor = preset.name, venue, venue, preset, floor
         self.latency = 0
         markets = floor.markets
         own = np.flatnonzero(markets.venue == venue)
@@ -147,7 +147,7 @@ class Exchanges:
         self._breakers = [desk.breaker for desk in self.desks if desk.breaker is not None]
         self.watchers: list[Any] = []
         """Policies: `after_mark(exchanges, now_ms)` is called with each new mark."""
-        self._totals = [ForcedTotals() for _ in self.venues]
+        self._totals = {desk.market: ForcedTotals() for desk in self.desks}
         self.note_opening_funds()
         everyone = np.arange(floor.accounts.rows)
         for venue in self.venues:
@@ -174,7 +174,7 @@ class Exchanges:
 
     def begin_tick(self) -> None:
         """Forget the last tick's totals; close what has closing hours, open what has waited long enough."""
-        self._totals = [ForcedTotals() for _ in self.venues]
+        self._totals = {desk.market: ForcedTotals() for desk in self.desks}
         self.unwound = False
         for desk in self.desks:
             if desk.hours is not None:
@@ -235,7 +235,7 @@ class Exchanges:
             stops = desk.due_stops()
             if stops is not None:
                 parts.append(stops)
-            messages = desk.liquidate(now_ms, self._totals[desk.venue])
+            messages = desk.liquidate(now_ms, self._totals[desk.market])
             self.forced_any = self.forced_any or desk.forced_any
             if messages is not None:
                 parts.append(messages)
@@ -247,7 +247,7 @@ class Exchanges:
         for desk in self.desks:
             if halted[desk.market]:
                 continue
-            desk.absorb(self._totals[desk.venue])
+            desk.absorb(self._totals[desk.market])
             # winners' orders are cancelled in the next round: there is one
             self.unwound = self.unwound or desk.unwound
             self.forced_any = self.forced_any or desk.unwound
@@ -287,9 +287,9 @@ class Exchanges:
         alone = sum(desk.ladder.crossed(desk.mark_ticks).size for desk in self.desks)
         return alone + sum(venue.cross.waiting() for venue in self.venues)
 
-    def tick_totals(self, venue: int = 0) -> ForcedTotals:
-        """What a venue forced in this tick so far."""
-        return self._totals[venue]
+    def tick_totals(self, market: int) -> ForcedTotals:
+        """What was forced in a perpetual in this tick so far."""
+        return self._totals[market]
 
     def fund_equity(self, venue: int = 0) -> int:
         """Marked equity of a venue's insurance fund, settlement units."""

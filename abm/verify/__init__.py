@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from abm.events import BY_FUND, BY_LIQUIDATION, FILL_EVENT, FUNDING, KIND_NAMES, SETTLEMENT
+from abm.events import BY_FUND, BY_LIQUIDATION, FILL_EVENT, FUNDING, KIND_NAMES, SCHEDULE, SETTLEMENT
 from abm.state import PERPETUAL
 from abm.units import RATE_ONE
 from abm.verify.replay import PAYMENTS, TRADES, Batch, Books, Market, Replay, VerifyError, batches, read_markets
@@ -25,7 +25,7 @@ from abm.verify.replay import PAYMENTS, TRADES, Batch, Books, Market, Replay, Ve
 __all__ = ["Difference", "VerifyError", "VerifyReport", "verify_run"]
 
 TWO_SIDED = (*TRADES, *PAYMENTS)
-PER_MARKET = (*TRADES, FUNDING, SETTLEMENT)
+PER_MARKET = (*TRADES, FUNDING, SETTLEMENT, SCHEDULE)
 SHOWN = 20
 """Differences and problems that the text lists; the report holds all."""
 
@@ -112,6 +112,8 @@ def _contradictions(batch: Batch, markets: list[Market], last_seq: int) -> Itera
         np.array([getattr(market, name) for market in markets], np.int64)[m]
         for name in ("tick_value", "inverse", "taker_fee", "maker_fee")
     )
+    for i in np.flatnonzero(kind == SCHEDULE).tolist():  # a new taker fee, for what is traded after it
+        taker_rate[i + 1 :][batch["market"][i + 1 :] == batch["market"][i]] = value[i]
     price, lots = np.maximum(batch["price_ticks"], 1), batch["size_lots"]
     coins = inverse // price * lots + (inverse % price) * lots // price
     worth = np.where(inverse == 0, price * lots * tick_value, coins)
@@ -130,6 +132,15 @@ def _contradictions(batch: Batch, markets: list[Market], last_seq: int) -> Itera
     }
     for words, bad in checks.items():
         yield from (f"event {seq[i]} ({KIND_NAMES[kind[i]]}): {words}" for i in np.flatnonzero(bad).tolist())
+
+
+def _rescheduled(batch: Batch, markets: list[Market]) -> list[Market]:
+    """The markets with the fees that hold after the batch."""
+    changed = list(markets)
+    for i in np.flatnonzero(batch["kind"] == SCHEDULE).tolist():
+        m = int(batch["market"][i])
+        changed[m] = replace(changed[m], taker_fee=int(batch["amount"][i]))
+    return changed
 
 
 def _sums(when: str, books: Books, markets: list[Market], assets: list[str]) -> Iterator[str]:
@@ -216,6 +227,7 @@ def verify_run(path: str | Path) -> VerifyReport:
             break
         problems += _contradictions(batch, markets, last_seq)
         last_seq = int(batch["seq"][-1])
+        markets = _rescheduled(batch, markets)
         replay.run(batch)
     differences = _compare(folder / "events.parquet", replay, closing, assets)
     return VerifyReport(name, replay.events, replay.fills, opening.rows, differences, problems, complete)
