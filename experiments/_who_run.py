@@ -17,12 +17,11 @@ def evening(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Run `scenario` with `settings` (texts `a.b=value`) and give its measures.
 
     Args:
-        values: scenario, accounts, duration_s (0: as the scenario has it), settings, kind (a name).
+        values: scenario, accounts, duration_s and tick_s (0: as the scenario has it), settings, kind (a name).
         seed: of the run.
     """
     settings = list(values["settings"])
-    if values["duration_s"] > 0:
-        settings.append(f"duration_s={values['duration_s']}")
+    settings += [f"{name}={values[name]}" for name in ("duration_s", "tick_s") if values[name] > 0]
     scenario = load_scenario(values["scenario"], settings, seed, values["accounts"])
     recorder = Recorder("summary")
     MarketModel(scenario, recorder=recorder).run()

@@ -53,6 +53,7 @@ class Options(Parameters):
     seeds: int = quantity(20, unit="seeds", source="chosen", ge=1, le=1_000)
     seed: int = quantity(1, unit="-", source="first of the common seeds", ge=0)
     duration_s: float = quantity(0.0, unit="s", source="0: as the scenario has it", ge=0)
+    tick_s: float = quantity(0.0, unit="s", source="0: as the scenario has it; 2 halves the cost", ge=0)
     processes: int = quantity(2, unit="processes", source="a small machine", ge=1, le=256)
     folder: str = Field("runs/sweep-who-matters", description="where runs are kept; they are not repeated")
 
@@ -75,7 +76,7 @@ def study(options: Options) -> dict[str, Any]:
         "name": "who-matters",
         "title": "Who matters in October",
         "runner": RUNNER,
-        "set": options.model_dump(include={"scenario", "accounts", "duration_s"}),
+        "set": options.model_dump(include={"scenario", "accounts", "duration_s", "tick_s"}),
         "design": "list",
         "vary": [
             {"path": "kind", "values": [BASE, *(kind.name for kind in chosen)]},
