@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from abm.parameters import Parameters, quantity
-from abm.scenario_venues import AMOUNTS, LEAST_ACCOUNTS, VenueSetup, venue_seed
+from abm.scenario_venues import AMOUNTS, LEAST_ACCOUNTS, Differing, VenueSetup, venue_seed
 from abm.settings import SettingsError, validate
 from abm.traders.peg_market import PegMarketParameters
 from abm.venues.preset import VenuePreset
@@ -40,7 +40,7 @@ HABITS: dict[str, tuple[str, ...]] = {
 """Distances that people measure by what they are used to."""
 
 
-class Altcoin(Parameters):
+class Altcoin(Differing):
     """A coin beside BTC at the lead venue; its spot market and perpetual stand in the venue's preset."""
 
     name: str = Field(description="the asset, as in the preset", pattern=r"^[A-Z][A-Z0-9]*$")
@@ -102,13 +102,6 @@ class Altcoin(Parameters):
         likely=(0.1, 0.6),
         text="retail positions that lie in cross-margin accounts which also hold BTC, on the same side",
     )
-    retail: dict[str, Any] = Field({}, description="retail parameters that differ here")
-    noise: dict[str, Any] = Field({}, description="noise parameters that differ here")
-    makers: dict[str, Any] = Field({}, description="makers' parameters that differ here")
-    arbitrageurs: dict[str, Any] = Field({}, description="arbitrageurs' parameters that differ here")
-    value_buyers: dict[str, Any] = Field({}, description="value buyers' parameters that differ here")
-    value_sellers: dict[str, Any] = Field({}, description="value sellers' parameters that differ here")
-    hedgers: dict[str, Any] = Field({}, description="hedgers' parameters that differ here")
 
 
 class Depeg(Parameters):

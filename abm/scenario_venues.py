@@ -57,7 +57,19 @@ class Incident(Parameters):
     source: str = Field("", description="where time and kind come from")
 
 
-class OtherVenue(Parameters):
+class Differing(Parameters):
+    """Tables of the traders of another market; each holds only what differs from those of the lead venue."""
+
+    retail: dict[str, Any] = Field({}, description="retail parameters that differ here")
+    noise: dict[str, Any] = Field({}, description="noise parameters that differ here")
+    makers: dict[str, Any] = Field({}, description="makers' parameters that differ here")
+    arbitrageurs: dict[str, Any] = Field({}, description="arbitrageurs' parameters that differ here")
+    value_buyers: dict[str, Any] = Field({}, description="value buyers' parameters that differ here")
+    value_sellers: dict[str, Any] = Field({}, description="value sellers' parameters that differ here")
+    hedgers: dict[str, Any] = Field({}, description="hedgers' parameters that differ here")
+
+
+class OtherVenue(Differing):
     """A venue beside the lead venue. The tables of traders hold only what differs."""
 
     name: str = Field(description="by which `--set others.NAME.…` finds it; also its preset unless `venue.preset` says")
@@ -68,13 +80,6 @@ class OtherVenue(Parameters):
         None, unit="bp per 8 h", ge=-30, le=30, source="as at the lead venue", text="last funding rate before the start"
     )
     venue: VenuePreset
-    retail: dict[str, Any] = Field({}, description="retail parameters that differ here")
-    noise: dict[str, Any] = Field({}, description="noise parameters that differ here")
-    makers: dict[str, Any] = Field({}, description="makers' parameters that differ here")
-    arbitrageurs: dict[str, Any] = Field({}, description="arbitrageurs' parameters that differ here")
-    value_buyers: dict[str, Any] = Field({}, description="value buyers' parameters that differ here")
-    value_sellers: dict[str, Any] = Field({}, description="value sellers' parameters that differ here")
-    hedgers: dict[str, Any] = Field({}, description="hedgers' parameters that differ here")
     pool: dict[str, Any] = Field({}, description="the pool's parameters that differ here")
 
 
