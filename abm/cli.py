@@ -12,7 +12,17 @@ from typing import Annotated, Any
 
 import typer
 
-from abm import cli_analysis, cli_check, cli_stress, cli_sweep, console
+from abm import (
+    cli_analysis,
+    cli_calibrate,
+    cli_check,
+    cli_report,
+    cli_stress,
+    cli_sweep,
+    cli_validate,
+    cli_view,
+    console,
+)
 
 UsageProblem: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """Typer brings its own copy of Click in some versions and uses the package in others."""
@@ -234,11 +244,15 @@ def experiment(
 
 
 app.command()(cli_sweep.sweep)
+app.command()(cli_validate.validate)
+app.command()(cli_calibrate.calibrate)
 app.command()(cli_analysis.analyse)
 app.command()(cli_analysis.export)
 app.command()(cli_analysis.reproduce)
+app.command()(cli_report.report)
 app.command()(cli_check.check)
 app.command()(cli_stress.stress)
+app.command()(cli_view.view)
 
 
 @app.command("replay-orders")

@@ -65,8 +65,8 @@ def _picture(scenario: str) -> str:
 
 ROWS: tuple[System, ...] = (
     System(1, "leveraged longs liquidated in a cascade, per account on the mark price; totals by side, venue, minute",
-           (_run("october-2025", " --accounts 20000"), _run("october-2025-venues", " --accounts 5000")),
-           "october-2025.png", "early November 2025 has no scenario of its own"),
+           (_run("october-2025", " --accounts 20000"), _run("october-2025-venues", " --accounts 5000"),
+            _run("november-2025-early")), "october-2025.png", "November's fall errs on the shallow side"),
     System(2, "the venues' automatic risk controls: liquidation, backstop, insurance fund, auto-deleveraging",
            (_run("small-fund", " --accounts 20000"), _experiment("adl-hyperliquid"), _experiment("adl-waves")),
            "figures/adl-hyperliquid.png", "deleveraging does not fire in October itself, real: $2.1bn"),
@@ -119,7 +119,8 @@ ROWS: tuple[System, ...] = (
            _picture("bots-and-people")),
     System(24, "accounts that move between venues and to ETFs", (_run("venue-migration"),),
            _picture("venue-migration")),
-    System(25, "22 September 2025, with the parameters of October", open="there is no scenario of that day yet"),
+    System(25, "22 September 2025, with the parameters of October", (_run("september-2025"),), _picture("september-2025"),
+           "errs on the shallow side: half of the liquidations, no rebound"),
 )  # fmt: skip
 
 

@@ -31,8 +31,8 @@ def reported_liquidations(events: pd.DataFrame, info: Mapping[str, Any]) -> dict
     """
     kind, reason = events["kind"].to_numpy(), events["reason"].to_numpy()
     forced = events[(kind == FILL_EVENT) & (reason == BY_LIQUIDATION)]
-    closed = _dollars(events[kind == DELEVERAGE], info)
-    sizes = _dollars(forced, info)
+    closed = dollars_of(events[kind == DELEVERAGE], info)
+    sizes = dollars_of(forced, info)
     total = float(sizes.sum())
     both = 2.0 * total + float(closed.sum())
     if forced.empty:
@@ -43,7 +43,7 @@ def reported_liquidations(events: pd.DataFrame, info: Mapping[str, Any]) -> dict
     return {"forced_usd": total, "reported_usd": float(last.sum()), "both_sides_usd": both}
 
 
-def _dollars(rows: pd.DataFrame, info: Mapping[str, Any]) -> NDArray[np.float64]:
+def dollars_of(rows: pd.DataFrame, info: Mapping[str, Any]) -> NDArray[np.float64]:
     """What each event's size is worth at its price, (n,)."""
     markets = info["markets"]
     linear = np.array([market["tick_dollars"] * market["lot_coins"] for market in markets])

@@ -202,6 +202,10 @@ class FairValue:
         """An unscheduled change of the fundamental value by a fraction, now."""
         self._start_usd *= 1.0 + change
 
+    def schedule(self, item: NewsStep) -> None:
+        """Add a piece of news that begins after the last tick: from then on as if it had been there at the start."""
+        self._news = (*self._news, item)
+
 
 def stock_index(setup: Scenario) -> Macro | None:
     """The index of a scenario; None where it never moves."""

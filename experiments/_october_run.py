@@ -1,0 +1,77 @@
+"""One evening of `october`: a run, its measures, the oracle's figures of its opening, and how its traders fare.
+
+The oracle is the mean-field cascade: with phi coins of longs to be liquidated and rho coins of bids within the same
+`REACH` below the price, n = phi / rho, and a fall that would be D without liquidations is D / (1 - n) with them; for
+n >= 1 there is no end before the reach. It looks at the calm book, so it knows nothing of makers who withdraw, of
+panic, or of forced orders that find no buyer at their limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from abm.measures import summary
+from abm.model import MarketModel
+from abm.policies.disclosure import Disclosure
+from abm.recorder import Recorder
+from abm.scenario import load_scenario
+from abm.state import BUY
+from abm.traders.retail_figures import Figures
+
+RUNNER = "experiments._october_run:evening"
+REACH = 0.10
+CALM_S = 30.0
+"""After so long the makers' book stands; the first news comes later."""
+
+
+def evening(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Run a scenario with settings and give its measures.
+
+    Args:
+        values: scenario; accounts; duration_s and tick_s (0: as the scenario has it); settings (texts `a.b=value`,
+            which win); other values are names for people.
+        seed: of the run.
+    """
+    common = [f"accounts={values['accounts']}"]
+    common += [f"{name}={values[name]}" for name in ("duration_s", "tick_s") if values[name] > 0]
+    scenario = load_scenario(values["scenario"], [*common, *values["settings"]], seed)
+    recorder = Recorder("fills")
+    model = MarketModel(scenario, recorder=recorder)
+    figures = Figures(model.retail, model)
+    calm = max(1, round(CALM_S / scenario.tick_s))
+    oracle: dict[str, float] = {}
+    while model.running:
+        model.step()
+        if model.tick == calm:
+            oracle = mean_field(model)
+    recorder.closing(model.accounts)
+    measures = summary(recorder.run())
+    measures["liquidated_accounts_percent"] = 100 * measures["liquidation_starts"] / scenario.accounts
+    kept = figures.now()
+    fare = {name: 100 * kept[name] for name in ("wealth_ratio", "kept_half_share")}
+    return {
+        **measures,
+        **oracle,
+        "traders_wealth_percent": fare["wealth_ratio"],
+        "traders_kept_half_percent": fare["kept_half_share"],
+    }
+
+
+def mean_field(model: MarketModel) -> dict[str, float]:
+    """The oracle for the lead perpetual as it stands: branching ratio n and the multiplier 1 / (1 - n)."""
+    desk = next(desk for desk in model.exchanges.desks if desk.market == model.perp)
+    profile = Disclosure(reach=REACH).profile(desk)
+    longs = float(profile[: profile.size // 2].sum())
+    floor_ticks = round(int(desk.mark_ticks) * (1 - REACH))
+    bids = float(model.books.depth_lots(model.perp, BUY, floor_ticks))
+    n = longs / bids if bids > 0 else math.inf
+    return {
+        "mean_field_n": n,
+        "mean_field_multiplier": 1 / (1 - n) if n < 1 else np.inf,
+        "book_btc": bids * float(model.markets.lot_coins[model.perp]),
+        "to_be_liquidated_btc": longs * float(model.markets.lot_coins[model.perp]),
+    }
