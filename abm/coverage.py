@@ -119,8 +119,8 @@ ROWS: tuple[System, ...] = (
            _picture("bots-and-people")),
     System(24, "accounts that move between venues and to ETFs", (_run("venue-migration"),),
            _picture("venue-migration")),
-    System(25, "22 September 2025, with the parameters of October", (_run("september-2025"),), _picture("september-2025"),
-           "errs on the shallow side: half of the liquidations, no rebound"),
+    System(25, "22 September 2025, with the parameters of October", (_run("september-2025"),),
+           _picture("september-2025"), "errs on the shallow side: half of the liquidations, no rebound"),
 )  # fmt: skip
 
 
