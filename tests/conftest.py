@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +27,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if CACHE not in os.environ:
         os.environ[CACHE] = tempfile.mkdtemp(prefix="deleverage-cache-")
         config.stash[OWN_CACHE] = os.environ[CACHE]
+
+
+@pytest.fixture(autouse=True)
+def no_outside_code() -> Iterator[None]:
+    """A test that allows code from outside allows it for itself only."""
+    from abm import outside
+
+    before = dict(outside._state)
+    yield
+    outside._state.update(before)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

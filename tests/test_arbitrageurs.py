@@ -203,6 +203,22 @@ def test_trading_brings_the_basis_back_to_the_edge_and_capital_is_the_limit() ->
             assert carried.held == pytest.approx(-20.0) and best > 0.003
 
 
+def test_the_carry_asked_one_by_one_does_the_same() -> None:
+    """Basis opened at both edges, with capital that runs out: the same cash, coins and positions of everybody."""
+    ends = []
+    for one_by_one in (False, True):
+        carried = Carried(20.0)
+        if one_by_one:
+            carried.kind.decide = carried.kind.ask_each  # type: ignore[method-assign]
+        for level in np.arange(0.005, -0.001, -2e-4):
+            carried.quotes(carried.world.future, BUY, float(level), 5.0)
+        carried.quotes(carried.world.spot, SELL, 0.0, 1000.0)
+        assert carried.turn(60) > 4
+        tables = carried.world.accounts
+        ends.append((tables.cash.copy(), tables.position.copy(), tables.entry_cost.copy()))
+    assert all((a == b).all() for a, b in zip(*ends, strict=True))
+
+
 def test_held_to_the_end_it_earns_the_basis_wherever_the_price_goes() -> None:
     """Sold at 100,500 $, coins at 100,000 $: 50 coins earn 25,000 $, whether the end is at 80,000 or 130,000 $."""
     for end in (80_000, 130_000):

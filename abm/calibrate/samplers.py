@@ -12,7 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from abm.rng import bits, stream
 from abm.settings import SettingsError
+
+_ESTIMATOR = stream("parzen estimator")
 
 Point = list[float]
 
@@ -123,7 +126,7 @@ class TpeSampler:
         optuna = self._optuna
         names = [f"x{i}" for i in range(self._width)]
         ranges = {name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in names}
-        seed = int(np.random.SeedSequence([self._seed, len(points)]).generate_state(1)[0])
+        seed = bits(self._seed, _ESTIMATOR, 0, len(points), 0) % 2**32
         sampler = optuna.samplers.TPESampler(n_startup_trials=0, multivariate=True, constant_liar=True, seed=seed)
         search = optuna.create_study(sampler=sampler)
         for point, loss in zip(points, losses, strict=True):
