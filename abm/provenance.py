@@ -21,9 +21,10 @@ PACKAGE = Path(__file__).resolve().parent
 
 @cache
 def source_hash() -> str:
-    """SHA-256 of every Python source and venue preset of the package (names and bytes, in order of name)."""
+    """SHA-256 of the package's Python sources, venue presets and treasuries (names and bytes, in order of name)."""
     digest = hashlib.sha256()
-    for path in sorted([*PACKAGE.rglob("*.py"), *(PACKAGE / "venues").rglob("*.toml")]):
+    data = (path for folder in ("venues", "traders") for path in (PACKAGE / folder).rglob("*.toml"))
+    for path in sorted([*PACKAGE.rglob("*.py"), *data]):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from abm.events import BY_COVERING, BY_ENTRY, BY_NEWS, BY_PANIC, BY_STOP_LOSS, BY_TAKE_PROFIT
 from abm.rng import uniforms
@@ -12,9 +14,10 @@ from abm.traders.base import HORIZONS_S
 from abm.traders.hedgers import Hedgers, HedgersParameters
 from abm.traders.noise import Noise, NoiseParameters
 from abm.traders.retail import Calendar, RetailCohort, RetailParameters
-from abm.traders.retail_kernel import NEWS
+from abm.traders.retail_kernel import NEWS, affordable_lots
 from abm.traders.retail_opening import bounded_pareto, opening_book, whole_lots
 from abm.traders.retail_trader import individually
+from abm.units import RATE_ONE, at_rate_ceil
 from tests.traders_world import PERP, SPOT_MARKET, START_TICKS, Stage
 
 CLASSES = ((20, 1000, 0.012), (10, 20, 0.049), (5, 10, 0.106), (1, 5, 0.833))
@@ -106,11 +109,35 @@ def test_calendar_wakes_everybody_once_an_interval() -> None:
     assert calendar.woken(240).tolist() == seen[240].tolist()
 
 
+@given(
+    free=st.integers(10**6, 10**14),
+    leverage=st.integers(1, 1001),
+    last=st.integers(1000, 2_000_000),
+    apart=st.floats(-0.03, 0.03),
+    side=st.sampled_from((BUY, SELL)),
+    fee=st.integers(0, 200_000),
+)
+def test_what_a_trader_can_afford_is_what_the_venue_admits(
+    free: int, leverage: int, last: int, apart: float, side: int, fee: int
+) -> None:
+    slip, usage, tick_value = 0.003, 0.9, 100
+    mark = int(last * (1 + apart))
+    lots = affordable_lots(free, leverage, usage, slip, fee / RATE_ONE, last, mark, tick_value)
+    # the reserve of `clearing/admit_kernel.py`, for one order of an account without a position
+    price = int(last * (1 + side * slip))
+    loss = max(side * (price - mark), 0) * tick_value
+    unit = at_rate_ceil(max(price, mark) * tick_value, fee) + loss + -(-loss // leverage)
+    assert -(-lots * mark * tick_value // leverage) + unit * lots <= free
+    if leverage <= 10 and abs(apart) < 1e-3 and lots > 1000:
+        assert lots == int(usage * free * leverage / (last * tick_value))  # nothing but `usage` binds
+
+
 def crash(stage: Stage, fall: float = 0.09) -> dict[str, object]:
     last = np.array([int(START_TICKS * (1 - fall))] * 2)
     returns = np.full((2, len(HORIZONS_S)), np.log1p(-fall))
     return {
         "last_ticks": last,
+        "mark_ticks": last,
         "returns": returns,
         "high_600_ticks": np.array([START_TICKS] * 2),
         "fair_ticks": last * 0.97,

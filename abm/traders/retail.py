@@ -40,6 +40,7 @@ from abm.traders.retail_kernel import NEWS, STOP_MARGIN, review
 from abm.traders.retail_opening import OpeningBook, opening_book
 from abm.traders.retail_parameters import RetailParameters
 from abm.traders.retail_wider import OFF, Habits, adapt_opening, switched_on
+from abm.units import RATE_ONE
 
 __all__ = ["Calendar", "RetailCohort", "RetailParameters"]
 
@@ -267,11 +268,13 @@ class RetailCohort(Participant):
             DRAWS_A_ROUND * max(view.round - 1, 0),
             view.seconds,
             last,
+            int(view.mark_ticks[market]),
             fair,
             return_180,
             return_300,
             drawdown,
             int(world.markets.tick_value[market]),
+            float(world.markets.taker_fee[market]) / RATE_ONE,
             market,
             self.latency,
         )

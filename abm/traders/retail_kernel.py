@@ -146,11 +146,29 @@ def retail_rule(
 
 
 @scalar
-def affordable_lots(free_units: int, leverage: int, usage: float, last_ticks: int, tick_value: int) -> int:
-    """Lots that the share `usage` of free cash carries at this leverage and price (settlement units, ticks)."""
+def affordable_lots(
+    free_units: int,
+    leverage: int,
+    usage: float,
+    slip: float,
+    taker_fee: float,
+    last_ticks: int,
+    mark_ticks: int,
+    tick_value: int,
+) -> int:
+    """Lots that the share `usage` of free cash carries at this leverage and price, as far as the venue admits them.
+
+    Admission wants initial margin at the mark, and for the order's worst price (`slip` from the last) its fee and its
+    loss against the mark; at 35x and more these come to more than what `usage` leaves. Settlement units, ticks.
+    """
     if free_units <= 0:
         return 0
-    return int(usage * free_units * leverage / (last_ticks * tick_value))
+    loss_ticks = slip * last_ticks + abs(last_ticks - mark_ticks)
+    fee_ticks = taker_fee * (max(last_ticks, mark_ticks) * (1.0 + slip))
+    cost_ticks = mark_ticks / leverage + loss_ticks * (1.0 + 1.0 / leverage) + fee_ticks
+    # three ticks: every unit of the reserve is rounded up
+    most = free_units / ((cost_ticks + 3.0) * tick_value)
+    return int(min(usage * free_units * leverage / (last_ticks * tick_value), most))
 
 
 @kernel
@@ -184,11 +202,13 @@ def review(
     first_draw: int,
     seconds: float,
     last_ticks: int,
+    mark_ticks: int,
     fair_ticks: float,
     return_180: float,
     return_300: float,
     drawdown_600: float,
     tick_value: int,
+    taker_fee: float,
     market: int,
     latency: int,
 ) -> int:
@@ -247,7 +267,9 @@ def review(
         budget = 0
         if held == 0:
             free = cash[row] - reserved[row] - kept
-            budget = affordable_lots(free, leverage[row], numbers[14], last_ticks, tick_value)
+            budget = affordable_lots(
+                free, leverage[row], numbers[14], numbers[11], taker_fee, last_ticks, mark_ticks, tick_value
+            )
         rested = seconds >= rest_until_s[me]
         stop_wanted = taste[4, me]
         trailed = False
