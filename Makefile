@@ -16,6 +16,7 @@ check:
 full:
 	$(BIN)/pytest -n 2 -m 'full or not full' --cov --cov-report=
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 -m kernels --cov --cov-append --cov-report=term --cov-fail-under=90
+	$(BIN)/deleverage experiment october --quick
 
 bench:
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done

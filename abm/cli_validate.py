@@ -28,6 +28,7 @@ def validate(
     ] = [],  # noqa: B006
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="run failed runs again")] = False,
     out: Annotated[Path | None, typer.Option(help="folder of the results; default runs/validate-NAME")] = None,
+    docs: Annotated[Path | None, typer.Option(help="a page whose part `validate-NAME` is written afresh")] = None,
     allow_code: Annotated[bool, typer.Option("--allow-code", help="let the scenario name classes of yours")] = False,
 ) -> None:
     """Hold a scenario against what was measured: median and 90 % interval over seeds, band, in or out."""
@@ -43,6 +44,7 @@ def validate(
     folder = out or Path("runs") / study.name
     words = ["deleverage", "validate", scenario, "--seeds", str(seeds), *(["--seed", str(seed)] if seed != 1 else [])]
     words += [*(["--accounts", str(accounts)] if accounts else []), *(["--out", str(out)] if out else [])]
+    words += [*(["--workers", str(workers)] if workers else []), *(["--docs", str(docs)] if docs else [])]
     words += [word for one in settings for word in ("--set", one)] + (["--allow-code"] if allow_code else [])
     console.warn_compile()
     from abm.sweep.plan import plan_study
@@ -55,17 +57,21 @@ def validate(
         console.complain(f"cannot write results: {tally.full}; make room, then: {shlex.join(words)}")
         raise typer.Exit(console.SOME_FAILED)
     if not tally.complete:
+        conclude(chosen, folder)
         console.complain(f"interrupted; finished runs are in {folder}, go on with: {shlex.join(words)}")
         raise typer.Exit(console.INTERRUPTED)
-    failed = conclude(chosen, folder)
+    failed = conclude(chosen, folder, docs)
     if failed:
         console.complain(f"{failed} runs failed (column error_type); again: {shlex.join(words)} --retry-failed")
         raise typer.Exit(console.SOME_FAILED)
     console.try_next(f"deleverage analyse {folder}")
 
 
-def conclude(chosen: Any, folder: Path) -> int:
-    """Judge the finished runs of a folder, show and write the result; the number of failed runs."""
+def conclude(chosen: Any, folder: Path, docs: Path | None = None) -> int:
+    """Judge the finished runs of a folder, show and write the result; the number of failed runs.
+
+    `docs` is a page whose part between the markers `validate-NAME` is filled, NAME being the scenario's.
+    """
     from abm.provenance import finite
     from abm.sweep.parts import collect
     from abm.validate import report, write_rows
@@ -80,6 +86,14 @@ def conclude(chosen: Any, folder: Path) -> int:
     path = folder / "validation.json"
     path.write_text(json.dumps(finite(found), indent=1) + "\n", encoding="utf-8")
     console.wrote(path, write_rows(found["rows"], folder / "validation.csv"))
+    if docs is not None:
+        from abm.pages import fill
+        from abm.validate import markdown
+
+        part = f"validate-{chosen.name}"
+        if part not in fill(docs, {part: markdown(found)}):
+            raise typer.BadParameter(f"--docs {docs}: it has no marker `<!-- begin {part} -->`")
+        console.wrote(docs)
     try:
         from abm.figures.validation import draw_validation
 
@@ -92,7 +106,8 @@ def conclude(chosen: Any, folder: Path) -> int:
 def show(found: Mapping[str, Any]) -> None:
     """The tables on the terminal."""
     n = console.number
-    title = f"{found['title']}: {len(found['seeds'])} seeds, {found['accounts']:,} accounts, against real figures"
+    seeds = f"{len(found['seeds'])} seed" + ("s" if len(found["seeds"]) != 1 else "")
+    title = f"{found['title']}: {seeds}, {found['accounts']:,} accounts, against real figures"
     heads = ("measure", "median", "90 % of seeds", "real", "band", "grade", "seeds", "median is")
     console.table(title, heads, [line(row) for row in found["rows"]])
     share = found["inside"]

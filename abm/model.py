@@ -97,7 +97,7 @@ class MarketModel(mesa.Model):
         self.trade(self.decide([place.makers for place in everywhere]))  # the books stand before anybody acts
         self.audit()
         self.latest = step_record(self, lead, self.floor.tally())
-        self.datacollector = mesa.DataCollector(model_reporters=REPORTERS)
+        self.datacollector = Collector(model_reporters=REPORTERS)
         self.datacollector.collect(self)
 
     # --- the tick -----------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ class MarketModel(mesa.Model):
             participant.decide(self.views[participant.seat], self.batch)
             end = self.batch.count
             if end > start:
-                self.batch.messages()["latency"][start:end] = participant.latency
+                self.batch.stamp(start, participant.latency)
                 self._asked.append((participant, start, end))
         return self.batch
 
@@ -207,6 +207,8 @@ class MarketModel(mesa.Model):
 
     def review_institutions(self) -> None:
         """Slow clocks: covenants of treasury companies, money between venues. Orders go out with the next tick."""
+        if self.bridges is None and not self.institutions:
+            return
         self._look()
         if self.bridges is not None:
             self.bridges.review(self.view, self._offices[0])
@@ -254,9 +256,9 @@ class MarketModel(mesa.Model):
         s, exchanges, books = self.setup, self.exchanges, self.books
         if not hasattr(self, "view") or self.view.tick != self.tick:
             self._seen = (self.tape.returns(), self.tape.high_ticks(), self.tape.low_ticks())
+            self._fair_ticks = (self.beside or self.world).usd / self.markets.tick_dollars
             self._funding_bp = np.zeros(self.markets.count)
-            for market in self._perpetuals.tolist():
-                self._funding_bp[market] = self.exchanges.indicated_funding_bp(market)
+            self._funding_bp[self._perpetuals] = [exchanges.indicated_funding_bp(m) for m in self._perpetuals.tolist()]
         returns, high, low = self._seen
         self.view = View(
             seed=s.seed,
@@ -269,7 +271,7 @@ class MarketModel(mesa.Model):
             last_ticks=exchanges.last_ticks(),
             mark_ticks=exchanges.mark_ticks,
             index_ticks=exchanges.index_ticks,
-            fair_ticks=(self.beside or self.world).usd / self.markets.tick_dollars,
+            fair_ticks=self._fair_ticks,
             returns=returns,
             high_600_ticks=high,
             low_600_ticks=low,
@@ -337,5 +339,16 @@ COLLECTED = (
     *("perp_usd", "mark_usd", "spot_usd", "depth_bid_usd"),
     *("open_interest_btc", "fund_usd", "liquidated_long_usd"),
 )
+
+
+class Collector(mesa.DataCollector):
+    """Mesa's collector without its checks and deep copies at every step: what it is given are plain numbers."""
+
+    def collect(self, model: MarketModel) -> None:
+        """Append this tick's numbers."""
+        for name, report in self.model_reporters.items():
+            self.model_vars[name].append(report(model))
+
+
 REPORTERS = {name: _reporter(name) for name in COLLECTED}
 """What Mesa's DataCollector keeps of each tick; everything else is in the recorder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,6 +68,16 @@ def markets_table(markets: Markets, assets: Sequence[str], venues: Sequence[str]
     ]
 
 
+_BLANK = {name: math.nan if STEP[name].kind == "f" else 0 for name in STEP.names or ()}
+
+
+def _record(row: Mapping[str, float]) -> tuple[float, ...]:
+    """A row with the fields of `STEP` in their order; what is missing is nan, or 0 for a count."""
+    if not row.keys() <= _BLANK.keys():
+        raise ValueError(f"no field of a step: {', '.join(sorted(row.keys() - _BLANK.keys()))}")
+    return tuple([row.get(name, missing) for name, missing in _BLANK.items()])
+
+
 class Recorder:
     """Keeps what the model hands over in memory: sweeps, notebooks, tests. `RunWriter` puts it on disk.
 
@@ -86,10 +97,6 @@ class Recorder:
         self.coins: list[str] = []
         self._measured: list[Mapping[str, float]] = []
         self._kept: list[NDArray[np.void]] = []
-        self._blank = np.zeros((), STEP)
-        for name in STEP.names or ():
-            if STEP[name].kind == "f":
-                self._blank[name] = np.nan
 
     def begin(
         self, markets: Markets, assets: Sequence[str], venues: Sequence[str], start: datetime, tick_s: float
@@ -119,10 +126,7 @@ class Recorder:
         if self._count == self._steps.size:
             self._steps = np.concatenate([self._steps, np.zeros(self._count, STEP)])
         if isinstance(row, Mapping):
-            self._steps[self._count] = self._blank
-            target = self._steps[self._count]
-            for name, value in row.items():
-                target[name] = value
+            self._steps[self._count] = _record(row)
         else:
             self._steps[self._count] = row
         self._count += 1
@@ -137,12 +141,7 @@ class Recorder:
         self._alt_steps.append(self._records(list(rows.values())))
 
     def _records(self, rows: Sequence[Mapping[str, float]]) -> NDArray[np.void]:
-        records = np.zeros(len(rows), STEP)
-        records[:] = self._blank
-        for record, row in zip(records, rows, strict=True):
-            for name, value in row.items():
-                record[name] = value
-        return records
+        return np.array([_record(row) for row in rows], STEP)
 
     def measured(self, row: Mapping[str, float]) -> None:
         """One tick of the participants that the scenario names: their own figures as `NAME.figure`."""

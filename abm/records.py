@@ -7,6 +7,7 @@ same rows move ten to twenty times as fast. All functions take and give back str
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,13 @@ Rows = NDArray[Any]
 
 def plain(rows: Rows) -> Rows:
     """The same rows as bytes, a view."""
-    return rows.view(np.dtype((np.void, rows.dtype.itemsize)))
+    return rows.view(_bytes(rows.itemsize))
+
+
+@cache
+def _bytes(size: int) -> np.dtype[np.void]:
+    """The type of so many bytes: NumPy takes a microsecond to make it."""
+    return np.dtype((np.void, size))
 
 
 def copied(rows: Rows) -> Rows:

@@ -148,12 +148,18 @@ class Markets:
         """Number of markets, M."""
         return len(self.names)
 
+    def value_of(self, market: int, lots: int, price_ticks: int) -> int:
+        """`value` of one position, a whole number."""
+        if self.inverse[market]:
+            return int(self.value(market, lots, price_ticks))
+        return int(lots) * int(price_ticks) * int(self.tick_value[market])
+
     def value(self, market: Any, lots: Any, price_ticks: Any) -> I64:
         """Signed value of signed lots at a price, settlement units; arrays of one shape. As `units.signed_value`."""
-        market, lots, price = np.broadcast_arrays(market, np.asarray(lots, np.int64), np.asarray(price_ticks, np.int64))
+        lots, price = np.asarray(lots, np.int64), np.asarray(price_ticks, np.int64)
         linear: I64 = lots * price * self.tick_value[market]
         inverse = self.inverse[market]
-        if not inverse.any():
+        if not np.count_nonzero(inverse):
             return linear
         size, whole = np.abs(lots), inverse // price
         coins = whole * size + (inverse - whole * price) * size // price

@@ -47,8 +47,13 @@ def step_record(model: MarketModel, place: Place, tally: Tally) -> dict[str, flo
     Units by suffix: dollars, coins (of the place's own coin, whatever the name), basis points; nan where there is
     nothing to measure. Messages, fills and the fund are those of the venue.
     """
-    parts = (_prices(model, place), _trading(model, place, tally), _forced(model, place), _institutions(model, place))
-    return {name: value for part in parts for name, value in part.items()}
+    last = model.exchanges.last_ticks()
+    return {
+        **_prices(model, place, last),
+        **_trading(model, place, tally, float(last[place.perp])),
+        **_forced(model, place),
+        **_institutions(model, place, float(last[place.spot])),
+    }
 
 
 def peg_record(model: MarketModel, spot: int, tally: Tally) -> dict[str, float]:
@@ -62,47 +67,45 @@ def peg_record(model: MarketModel, spot: int, tally: Tally) -> dict[str, float]:
     }
 
 
-def _prices(model: MarketModel, place: Place) -> dict[str, float]:
-    books, perp, spot = model.books, place.perp, place.spot
-    dollars = model.markets.tick_dollars
-    last = model.exchanges.last_ticks()
+def _prices(model: MarketModel, place: Place, last: I64) -> dict[str, float]:
+    books, perp, spot, exchanges = model.books, place.perp, place.spot, model.exchanges
+    dollars, spot_dollars = float(model.markets.tick_dollars[perp]), float(model.markets.tick_dollars[spot])
     bid, ask = books.best(perp, BUY), books.best(perp, SELL)
     mid = (bid + ask) / 2 if bid and ask else NAN
     record = {
         "tick": model.tick,
         "fair_usd": place.value.usd if place.value else model.world.usd,
-        "spot_usd": last[spot] * dollars[spot],
-        "perp_usd": last[perp] * dollars[perp],
-        "mark_usd": model.exchanges.mark_ticks[perp] * dollars[perp],
-        "index_usd": model.exchanges.index_ticks[perp] * dollars[perp],
-        "bid_usd": bid * dollars[perp] if bid else NAN,
-        "ask_usd": ask * dollars[perp] if ask else NAN,
+        "spot_usd": int(last[spot]) * spot_dollars,
+        "perp_usd": int(last[perp]) * dollars,
+        "mark_usd": int(exchanges.mark_ticks[perp]) * dollars,
+        "index_usd": int(exchanges.index_ticks[perp]) * dollars,
+        "bid_usd": bid * dollars if bid else NAN,
+        "ask_usd": ask * dollars if ask else NAN,
         "spread_bp": (ask - bid) / mid * 1e4,
         "news_fair_change": place.value.news_change if place.value else model.world.news_change,
     }
+    centre, lot_coins = mid if mid == mid else float(last[perp]), float(model.markets.lot_coins[perp])
     for name, side in (("depth_bid_usd", BUY), ("depth_ask_usd", SELL)):
-        centre = mid if mid == mid else float(last[perp])
         lots = books.depth_lots(perp, side, round(centre * (1 - side * DEPTH_SHARE)))
-        record[name] = lots * model.markets.lot_coins[perp] * centre * dollars[perp]
+        record[name] = lots * lot_coins * centre * dollars
     return record
 
 
-def _trading(model: MarketModel, place: Place, tally: Tally) -> dict[str, float]:
+def _trading(model: MarketModel, place: Place, tally: Tally, last: float) -> dict[str, float]:
     perp, spot = place.perp, place.spot
     markets = model.markets
-    coins, dollars = markets.lot_coins, markets.tick_dollars[perp]
-    last = float(model.exchanges.last_ticks()[perp])
-    open_lots = model.open_interest_lots[markets.venue[perp], markets.slot[perp]]
+    coins, dollars = float(markets.lot_coins[perp]), float(markets.tick_dollars[perp])
+    open_lots = int(model.open_interest_lots[markets.venue[perp], markets.slot[perp]])
     return {
         "rounds": model.round,
         "messages": int(model.traffic.messages[place.number]),
         "fills": int(model.traffic.fills[place.number]),
-        "perp_high_usd": (tally.high_ticks[perp] or last) * dollars,
-        "perp_low_usd": (tally.low_ticks[perp] or last) * dollars,
-        "volume_btc": tally.volume_lots[perp] * coins[perp],
-        "net_taker_btc": tally.net_taker_lots[perp] * coins[perp],
-        "spot_volume_btc": tally.volume_lots[spot] * coins[spot],
-        "open_interest_btc": open_lots * coins[perp],
+        "perp_high_usd": (int(tally.high_ticks[perp]) or last) * dollars,
+        "perp_low_usd": (int(tally.low_ticks[perp]) or last) * dollars,
+        "volume_btc": int(tally.volume_lots[perp]) * coins,
+        "net_taker_btc": int(tally.net_taker_lots[perp]) * coins,
+        "spot_volume_btc": int(tally.volume_lots[spot]) * float(markets.lot_coins[spot]),
+        "open_interest_btc": open_lots * coins,
         "funding_bp_8h": model.exchanges.indicated_funding_bp(perp),
     }
 
@@ -122,11 +125,11 @@ def _forced(model: MarketModel, place: Place) -> dict[str, float]:
     }
 
 
-def _institutions(model: MarketModel, place: Place) -> dict[str, float]:
+def _institutions(model: MarketModel, place: Place, last: float) -> dict[str, float]:
     spot, markets = place.spot, model.markets
     base = int(markets.base[spot])
     coins = sum(int(model.accounts.cash[base, t.rows].sum()) for t in place.treasuries)
-    price = float(model.exchanges.last_ticks()[spot] * markets.tick_dollars[spot])
+    price = last * float(markets.tick_dollars[spot])
     ratios = [t.loan_to_value(price) for t in place.treasuries if t.debt_usd > 0]
     return {
         "treasury_btc": coins / SATOSHI,

@@ -48,17 +48,17 @@ class Tape:
 
     def returns(self) -> NDArray[np.float64]:
         """Signed log return of the last price over each of `HORIZONS_S`, float64 (M, H); 0 before anything moved."""
-        now = self._prices[:, [self._at % self._depth]]
-        then = self._prices[:, (self._at - self._lags) % self._depth]
-        ratio: NDArray[np.float64] = np.log(now / then)
+        now = self._prices[:, self._at % self._depth]
+        then = self._prices.take((self._at - self._lags) % self._depth, axis=1)
+        ratio: NDArray[np.float64] = np.log(now[:, None] / then)
         return ratio
 
     def high_ticks(self) -> I64:
         """Highest last price over the longest horizon, int64 ticks (M,)."""
-        high: I64 = self._prices.max(axis=1)
+        high: I64 = np.maximum.reduce(self._prices, axis=1)
         return high
 
     def low_ticks(self) -> I64:
         """Lowest last price over the longest horizon, int64 ticks (M,)."""
-        low: I64 = self._prices.min(axis=1)
+        low: I64 = np.minimum.reduce(self._prices, axis=1)
         return low

@@ -187,6 +187,48 @@ def report(scenario: Scenario, rows: Sequence[Mapping[str, Any]], failed: int) -
 _OWN = {"seed", "point", "replicate", "seconds"}
 
 
+def markdown(found: Mapping[str, Any]) -> str:
+    """The graded rows of a report as a table for a page, with how many are inside and the multipliers."""
+    from abm.pages import markdown_table
+
+    share, plural = found["inside"], "s" if len(found["seeds"]) != 1 else ""
+    head = (
+        f"{found['title']}: **{share['inside']} of {share['counted']} graded rows inside**, {len(found['seeds'])} "
+        f"seed{plural}, {found['accounts']:,} accounts, sources `{found['source_hash'][:12]}`."
+    )
+    heads = ("row", "median", "90 % of seeds", "real", "band", "grade", "seeds inside", "")
+    rows = [
+        (
+            f"{row['measure']}{'' if row['unit'] == '-' else ', ' + row['unit']}",
+            short(row["median"]),
+            f"{short(row['low5'])} to {short(row['high95'])}" if row["runs"] else "–",
+            short(row["real"]),
+            f"{short(row['low'])} to {short(row['high'])}",
+            row["grade"],
+            f"{100 * row['inside_share']:.0f} %",
+            "inside" if row["inside"] else f"**{row['side']}**",
+        )
+        for row in found["rows"]
+        if row["counted"]
+    ]
+    table = markdown_table(heads, rows)
+    if found["failed"]:
+        head += f" {found['failed']} runs failed."
+    times = [
+        f"{short(line['median'])} ({line['news']}" + (f"; the real fall {short(line['real'])})" if known else ")")
+        for line in found["multipliers"]
+        if (known := math.isfinite(line["real"])) or line["runs"]
+    ]
+    return f"{head}\n\n{table}" + (f"\n\nFall over news: {', '.join(times)}." if times else "")
+
+
+def short(value: float | None) -> str:
+    """Three digits, thousands with commas; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3g}" if abs(value) < 1_000 else f"{value:,.0f}"
+
+
 def write_rows(table: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """The judged rows as CSV, without the single values."""
     with path.open("w", newline="", encoding="utf-8") as file:

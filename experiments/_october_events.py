@@ -9,7 +9,7 @@ from typing import Any
 from abm.scenario import load_scenario
 from abm.settings import Table
 from experiments._october_tables import errors_of, number
-from experiments._studies import finished
+from experiments._studies import finished_of, run_missing
 
 EVENTS = ("october-2025", "september-2025", "november-2025-early")
 """Behaviour was set on the first; the others change the state alone."""
@@ -23,6 +23,8 @@ def held_against(
     processes: int,
     folder: Path,
     say: Callable[[str], None],
+    run: bool = True,
+    retry_failed: bool = False,
 ) -> list[dict[str, Any]]:
     """For each event what `abm.validate.report` gives, and its errors.
 
@@ -30,7 +32,8 @@ def held_against(
         events: scenarios of days that were measured.
         settings: what all runs share; they must leave the day's fall inside the run.
         seeds, seed: number of runs, the first seed.
-        processes, folder, say: as in `finished`.
+        processes, folder, say, retry_failed: as in `run_missing`.
+        run: make what is missing; otherwise events without any run are left out.
     """
     from abm.validate import report
 
@@ -38,7 +41,11 @@ def held_against(
     for event in events:
         stem = Path(event).stem.lower()
         study = {"name": f"events-{stem}", "scenario": event, "set": settings, "replicates": seeds, "seed": seed}
-        rows = finished(study, folder / stem, processes, say)
+        if run:
+            run_missing(study, folder / stem, processes, say, retry_failed)
+        rows = finished_of(folder / stem)
+        if not rows:
+            continue
         good = [row for row in rows if not row.get("error_type")]
         scenario = load_scenario(event, [f"{path}={value}" for path, value in settings.items()])
         found = report(scenario, good, len(rows) - len(good))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from experiments.october_switches import NO_VOLUNTARY, ONE_X
 
@@ -16,32 +17,54 @@ NO_LIMITS = ("arbitrageurs.capital_coins=1000000", "arbitrageurs.rate_coins=1000
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """When a rule has nothing to do: a measure of the run without it lies below `limit` (0: is nothing).
+
+    Such a run with the rule is the run without it and need not be made; `_october_design` makes some all the same, and
+    looks.
+    """
+
+    measure: str
+    limit: float
+
+    def holds(self, base: Mapping[str, Any]) -> bool:
+        """Whether the rule had nothing to do in this run."""
+        value = base.get(self.measure)
+        return value is not None and (value < self.limit or value == self.limit == 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
-    """One row: its name and what it changes."""
+    """One row: its name, what it changes, and when it can change nothing."""
 
     name: str
     settings: tuple[str, ...]
+    idle: Idle | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that belong together. `base`: settings of all of them and of what they are compared with."""
+    """Rows that belong together.
+
+    `base`: settings of all of them and of what they are compared with. `most_seeds`: more pairs would say nothing new.
+    """
 
     key: str
     title: str
     variants: tuple[Variant, ...]
     base: tuple[str, ...] = ()
     caveat: str = ""
+    most_seeds: int = 10_000
 
     def few(self) -> Group:
         """The first and the last row only, for a quick look."""
         ends = self.variants[:1] + self.variants[-1:] if len(self.variants) > 1 else self.variants
-        return Group(self.key, self.title, ends, self.base, self.caveat)
+        return replace(self, variants=ends)
 
 
-def one(name: str, *settings: str) -> Variant:
+def one(name: str, *settings: str, idle: Idle | None = None) -> Variant:
     """A row."""
-    return Variant(name, settings)
+    return Variant(name, settings, idle)
 
 
 # --- ablation ---------------------------------------------------------------------------------------------------------
@@ -64,6 +87,8 @@ ABLATION = Group(
 _MINUTES = ((60, "1 min"), (300, "5 min"), (900, "15 min"))
 _MINI_FUND = ("venue.backstop.size_usd=10000000",)
 """With the venue's whole fund behind one contract no deleveraging happens in most seeds, and rules cannot differ."""
+_UNTOUCHED = Idle("behind_fund_usd", 0.0)
+"""Nothing got past the fund of $10m: a larger one, or another rule behind it, changes nothing."""
 _CLEARED = (
     'venue.deleverage.rule="none"', 'venue.liquidation.order_limit="band"', 'venue.liquidation.sizing="whole"',
     'venue.liquidation.takeover_partial="0"', 'venue.liquidation.takeover_whole="0"', 'venue.liquidation.fee="0"',
@@ -73,23 +98,41 @@ _CLEARED = (
 _RESERVE = ("retail.remedies.share=1", "retail.remedies.reserve=[0.05, 0.15]", "retail.remedies.top_up=0.5")
 _STOPS = ("retail.stops.share=[1.0]", "retail.stops.margin=0.5")
 
+
+def obeying(most: int) -> tuple[str, ...]:
+    """Professionals at no more than `most` times their money: above a cap all their orders are refused."""
+    own = {"makers.leverage": 4, "arbitrageurs.leverage": 3, "hedgers.most_leverage": 3}
+    return tuple(f"{name}={most}" for name, least in own.items() if most < least)
+
+
 POLICIES: tuple[Group, ...] = (
     Group(
         "leverage-cap", "Leverage cap",
-        tuple(one(f"{most}x", f"policies.leverage_cap.most={most}") for most in (1, 2, 3, 5, 10, 20, 50, 100, 150)),
+        tuple(one(f"{most}x", f"policies.leverage_cap.most={most}", *obeying(most))
+              for most in (1, 2, 3, 5, 10, 20, 50, 100, 150)),
         caveat="Positions of the opening keep their size and get more money behind them: who would have stayed away, "
-        "or gone to another venue, is not in it.",
+        "or gone to another venue, is not in it. Makers, arbitrageurs and hedgers obey and have the money for it.",
     ),
     Group(
-        "initial-margin", "Initial-margin floor",
-        tuple(one(f"{100 * rate:g} %", f"policies.initial_margin.rate={rate}") for rate in (0.02, 0.05, 0.1, 0.2, 0.5)),
-        caveat="As the leverage cap.",
+        "fund", "Insurance fund, share of open interest",
+        tuple(one(f"{100 * share:g} %", f"policies.fund_capital.share={share}", idle=_UNTOUCHED)
+              for share in (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05)),
+        base=_MINI_FUND,
+        caveat="Against a fund of $10m for this contract. Who pays for the capital is not asked.",
+    ),
+    Group(
+        "deleveraging", "Deleveraging rule",
+        tuple(one(rule, f'venue.deleverage.rule="{rule}"', idle=_UNTOUCHED)
+              for rule in ("binance-queue", "bybit-queue", "hyperliquid-queue", "pro-rata", "capped-pro-rata",
+                           "socialised", "none")),
+        base=_MINI_FUND,
+        caveat="With a fund of $10m for this contract; nobody trades differently because of the rule.",
     ),
     Group(
         "circuit-breaker", "Circuit breaker",
         tuple(
             one(f"{100 * move:g} %, {words}", f"policies.circuit_breaker.move={move}",
-                f"policies.circuit_breaker.halt_s={halt}")
+                f"policies.circuit_breaker.halt_s={halt}", idle=Idle("move_5min_percent", 100 * move))
             for move in (0.03, 0.05, 0.07, 0.1) for halt, words in _MINUTES
         ),
         caveat="One venue, so that nobody can sell elsewhere while it is closed; nobody sells early because a halt is "
@@ -105,26 +148,6 @@ POLICIES: tuple[Group, ...] = (
         caveat="Makers obey whatever it costs: their capital and their leaving are outside the policy.",
     ),
     Group(
-        "fund", "Insurance fund, share of open interest",
-        tuple(one(f"{100 * share:g} %", f"policies.fund_capital.share={share}")
-              for share in (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05)),
-        base=_MINI_FUND,
-        caveat="Against a fund of $10m for this contract. Who pays for the capital is not asked.",
-    ),
-    Group(
-        "deleveraging", "Deleveraging rule",
-        tuple(one(rule, f'venue.deleverage.rule="{rule}"')
-              for rule in ("binance-queue", "bybit-queue", "hyperliquid-queue", "pro-rata", "capped-pro-rata",
-                           "socialised", "none")),
-        base=_MINI_FUND,
-        caveat="With a fund of $10m for this contract; nobody trades differently because of the rule.",
-    ),
-    Group(
-        "disclosure", "Disclosure of liquidation prices",
-        (one("every minute", "policies.disclosure.every_s=60"),),
-        caveat="No participant of the model reads what is published: a difference would be an error of the model.",
-    ),
-    Group(
         "dynamic-margin", "Margin that rises with volatility",
         tuple(
             one(f"up to {most:g}x{words}", f"policies.dynamic_margin.most={most}",
@@ -134,20 +157,33 @@ POLICIES: tuple[Group, ...] = (
         caveat="Traders do not keep more margin because it may rise.",
     ),
     Group(
+        "clearing", "Central clearing with deadlines",
+        (
+            *(one(f"margin call due after {words}", *_CLEARED, f"venue.liquidation.deadline_s={seconds}")
+              for seconds, words in ((600, "10 min"), (1_800, "30 min"), (3_600, "60 min"), (86_400, "a day"))),
+            one("a day, and 3x", *_CLEARED, "venue.liquidation.deadline_s=86400", *obeying(3),
+                "policies.leverage_cap.most=3"),
+        ),
+        caveat="Nobody is deleveraged. A call due after a day falls outside the evening: what margin and default fund "
+        "will not cover then is not in it.",
+    ),
+    Group(
+        "initial-margin", "Initial-margin floor",
+        tuple(one(f"{100 * rate:g} %", f"policies.initial_margin.rate={rate}", *obeying(int(1 / rate)))
+              for rate in (0.02, 0.05, 0.1, 0.2, 0.5)),
+        caveat="As the leverage cap.",
+    ),
+    Group(
         "traders", "Reserve and stop-losses of traders",
         (one("reserve", *_RESERVE), one("stop-losses", *_STOPS),
          one("reserve, stop-losses, half size", *_RESERVE, *_STOPS, "retail.remedies.size=0.5")),
         caveat="Everybody follows the advice, so that it moves the market; for single traders see `reserve-and-stops`.",
     ),
     Group(
-        "clearing", "Central clearing with deadlines",
-        (
-            *(one(f"margin call due after {words}", *_CLEARED, f"venue.liquidation.deadline_s={seconds}")
-              for seconds, words in ((600, "10 min"), (1_800, "30 min"), (3_600, "60 min"), (86_400, "a day"))),
-            one("a day, and 3x", *_CLEARED, "venue.liquidation.deadline_s=86400", "policies.leverage_cap.most=3"),
-        ),
-        caveat="Nobody is deleveraged. A call due after a day falls outside the evening: what margin and default fund "
-        "will not cover then is not in it.",
+        "disclosure", "Disclosure of liquidation prices",
+        (one("every minute", "policies.disclosure.every_s=60"),),
+        caveat="No participant of the model reads what is published: a difference would be an error of the model.",
+        most_seeds=20,
     ),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from abm.measures import summary
 from abm.model import MarketModel
@@ -33,9 +34,10 @@ def evening(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
     Args:
         values: scenario; accounts; duration_s and tick_s (0: as the scenario has it); settings (texts `a.b=value`,
-            which win); other values are names for people.
+            which win); draw: the seed, in place of `seed`; other values are names for people.
         seed: of the run.
     """
+    seed = int(values.get("draw", seed))
     common = [f"accounts={values['accounts']}"]
     common += [f"{name}={values[name]}" for name in ("duration_s", "tick_s") if values[name] > 0]
     scenario = load_scenario(values["scenario"], [*common, *values["settings"]], seed)
@@ -49,7 +51,9 @@ def evening(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
         if model.tick == calm:
             oracle = mean_field(model)
     recorder.closing(model.accounts)
-    measures = summary(recorder.run())
+    run = recorder.run()
+    measures = summary(run)
+    measures |= acted_on(run.steps, measures, scenario.tick_s, len(model.exchanges.desks))
     measures["liquidated_accounts_percent"] = 100 * measures["liquidation_starts"] / scenario.accounts
     kept = figures.now()
     fare = {name: 100 * kept[name] for name in ("wealth_ratio", "kept_half_share")}
@@ -58,6 +62,29 @@ def evening(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
         **oracle,
         "traders_wealth_percent": fare["wealth_ratio"],
         "traders_kept_half_percent": fare["kept_half_share"],
+    }
+
+
+def acted_on(
+    steps: pd.DataFrame, measures: Mapping[str, Any], tick_s: float, perpetuals: int
+) -> dict[str, float | None]:
+    """What decides whether a rule had anything to do in a run.
+
+    `move_5min_percent` bounds from above the largest move of the last price within five minutes, in %, which a circuit
+    breaker looks at; None in a world of several perpetuals. `behind_fund_usd`: what was closed or lost behind the fund,
+    0 where no deleveraging rule was ever asked. `lead_volume_share_percent`: of all venues, where there are several.
+    """
+    last = steps["perp_usd"].to_numpy()
+    high, low = np.fmax(steps["perp_high_usd"].to_numpy(), last), np.fmin(steps["perp_low_usd"].to_numpy(), last)
+    window = min(math.ceil(300.0 / tick_s) + 2, last.size)
+    highs, lows = (np.lib.stride_tricks.sliding_window_view(one, window) for one in (high, low))
+    move = np.maximum(highs.max(axis=1) / lows.min(axis=1) - 1, 1 - lows.min(axis=1) / highs.max(axis=1)).max()
+    volumes = {name: one["volume_btc"] for name, one in measures.get("venues", {}).items()}
+    total = sum(volumes.values())
+    return {
+        "move_5min_percent": 100 * float(move) if perpetuals == 1 else None,
+        "behind_fund_usd": measures["adl_usd"] + measures["bad_debt_usd"],
+        "lead_volume_share_percent": 100 * next(iter(volumes.values())) / total if total > 0 else None,
     }
 
 

@@ -50,39 +50,68 @@ def lanes(processes: int, runs: int) -> Lanes:
     return LocalLanes(min(processes, runs))
 
 
-def finished(study: dict[str, Any], folder: Path, processes: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Run what is missing; one dict a run, in the order of the plan, failed runs with `error_type` and `message`.
+def run_missing(
+    study: dict[str, Any], folder: Path, processes: int, say: Callable[[str], None], retry_failed: bool = False
+) -> None:
+    """Run what is missing in a folder.
 
     Args:
         study: fields of a study file.
-        folder: where runs are kept. The same study goes on there.
+        folder: where runs are kept. The same study goes on there; runs of other plans stay beside its own.
         processes: runs at a time; 1: in this process.
         say: told how far it is.
+        retry_failed: run again what is there as a failure.
 
     Raises:
         OSError: the disk is full.
         KeyboardInterrupt: interrupted; what is finished is kept.
     """
-    from abm.analysis import load
-
     plan = plan_study(study_from(study), folder)
     say(f"{len(plan)} runs, kept in {folder}")
     tally = sweep(
         plan,
         folder,
         lambda runs: lanes(processes, runs),
-        say=say,
+        retry_failed=retry_failed,
+        say=lambda words: None if _of_other_plans(words) else say(words),
         meter=lambda runs: Progress(runs, say),
     )
     if tally.full:
         raise OSError(f"cannot write results: {tally.full}")
     if tally.interrupted:
         raise KeyboardInterrupt
-    frame = load(folder)
-    rows: list[dict[str, Any]] = [
-        {str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")
+
+
+def _of_other_plans(words: str) -> bool:
+    """Whether a warning is about runs of the same sources that another plan made: a folder may hold several."""
+    return "older runs in" in words and "made with other sources" not in words
+
+
+def finished(study: dict[str, Any], folder: Path, processes: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """As `run_missing`; then one dict a run, in the order of the plan, failed runs with `error_type` and `message`."""
+    run_missing(study, folder, processes, say)
+    return finished_of(folder)
+
+
+def finished_of(folder: Path) -> list[dict[str, Any]]:
+    """The finished runs of the study whose folder this is, in the order of its plan; none where there is no study."""
+    from abm.analysis import load
+    from abm.sweep.plan import PLAN_FILE
+
+    if not (folder / PLAN_FILE).is_file():
+        return []
+    return [{str(key): _plain(value) for key, value in row.items()} for row in load(folder).to_dict("records")]
+
+
+def finished_rows(folder: Path) -> list[dict[str, Any]]:
+    """Every run that lies in a folder, whatever plan and sources made it."""
+    from abm.sweep.parts import part_files, read_part
+
+    return [
+        {key: _plain(value) for key, value in row.items()}
+        for path in part_files(folder)
+        for row in read_part(path).to_pylist()
     ]
-    return rows
 
 
 def _plain(value: Any) -> Any:

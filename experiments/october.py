@@ -1,276 +1,183 @@
-"""October 2025 in full: events, ablation, critical point, policies, resolution, on common seeds.
+"""October 2025 in full: events, ablation, policies, critical point, resolution, on common seeds.
 
-One command makes all tables and pictures again. Every part is a study of the sweep engine in its own folder below
-`folder`: runs are kept, the same call goes on where it was left. Differences are paired over common seeds, with
-bootstrap intervals of the mean; the draws are keyed, so that everybody has the same luck in both runs of a pair.
-What got clearly worse is listed for every policy, wanted or not.
+One command makes all tables and pictures again. Runs are kept below `folder` and never repeated: killed at any time,
+the same call goes on. Seeds come in blocks, and every part gets its first block before any gets its second, so that
+what is there can be used whenever it stops; tables say how many pairs they rest on. Differences are paired over common
+seeds, and the draws are keyed, so that everybody has the same luck in both runs of a pair. What got worse is listed for
+every policy, wanted or not.
 
     deleverage experiment october --quick
+    deleverage experiment october --full --set do=plan
     deleverage experiment october --full --set parts='["policies"]' --set groups='["fund"]'
+    deleverage experiment october --full --set do=tables --set docs=docs
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pydantic import Field, model_validator
-
-from abm.parameters import Parameters, quantity
 from abm.provenance import finite
 from abm.sweep.parts import write_synced
-from experiments._october_events import EVENTS, draw_events, event_text, held_against
-from experiments._october_figure import draw_critical, draw_group
-from experiments._october_parts import ABLATION, BASE, DEPTHS, LEVERAGES, POLICIES, Group, convergence, critical
-from experiments._october_run import RUNNER
-from experiments._october_tables import Row, errors_of, group_table, group_text, number, values_of
-from experiments._studies import finished
+from experiments._october_convergence import convergence_table, convergence_text
+from experiments._october_critical import critical_table, critical_text
+from experiments._october_design import (
+    Cell,
+    Runs,
+    blocks,
+    cells_of,
+    cost_text,
+    groups_of,
+    stored,
+    study,
+)
+from experiments._october_events import draw_events, event_text, held_against
+from experiments._october_figure import draw_convergence, draw_critical, draw_group
+from experiments._october_options import FULL, PARTS, QUICK, Options
+from experiments._october_tables import group_table, group_text, mark_found
+from experiments._october_words import pages, quoted
+from experiments._studies import run_missing
 
-PARTS = ("events", "ablation", "critical", "policies", "convergence")
+__all__ = ["FULL", "PARTS", "QUICK", "SLOW", "Options", "draw", "run", "text"]
 SLOW = True
-QUICK = {
-    "accounts": 2_500,
-    "seeds": 2,
-    "critical_seeds": 1,
-    "duration_s": 2_400,
-    "tick_s": 10,
-    "few": True,
-    "leverages": (5, 100),
-    "depths": (260, 2_090),
-    "ticks_s": (5.0,),
-    "rounds": (1,),
-    "numbers": (2_200,),
-    "held": ("october-2025", "september-2025"),
-    "event_seeds": 1,
-    "folder": "runs/october-quick",
-}
-FULL = {"event_seeds": 50, "seeds": 100, "critical_seeds": 20, "numbers": (2_000, 5_000, 20_000, 100_000, 300_000)}
-
-
-class Options(Parameters):
-    """What is run. A run of October takes 8 to 15 s with 5,000 accounts; `policies` alone has about 130 points."""
-
-    parts: tuple[str, ...] = Field(PARTS, description="of events, ablation, critical, policies, convergence")
-    groups: tuple[str, ...] = Field(tuple(group.key for group in POLICIES), description="groups of policies")
-    scenario: str = Field("october-2025", description="packaged name or file")
-    other: str = Field("september-2025", description="second event, for ablation and policies; empty: none")
-    held: tuple[str, ...] = Field(EVENTS, description="scenarios that `events` holds against what was measured")
-    accounts: int = quantity(5_000, unit="accounts", source="granularity only", ge=50, le=5_000_000)
-    seeds: int = quantity(20, unit="pairs", source="chosen", ge=1, le=10_000)
-    event_seeds: int = quantity(10, unit="runs an event", source="chosen", ge=1, le=10_000)
-    critical_seeds: int = quantity(5, unit="runs a point", source="chosen", ge=1, le=10_000)
-    seed: int = quantity(1, unit="-", source="first of the common seeds", ge=0)
-    duration_s: float = quantity(0.0, unit="s", source="0: as the scenario has it", ge=0)
-    tick_s: float = quantity(0.0, unit="s", source="0: as the scenario has it", ge=0)
-    few: bool = Field(False, description="only the first and the last variant of each group")
-    leverages: tuple[int, ...] = quantity(LEVERAGES, unit="x", source="chosen", text="highest leverage")
-    depths: tuple[float, ...] = quantity(DEPTHS, unit="BTC within 1 %", source="chosen", text="depth of the makers")
-    ticks_s: tuple[float, ...] = quantity((0.25, 0.5, 2.0, 5.0), unit="s", source="chosen", text="other tick lengths")
-    rounds: tuple[int, ...] = quantity((1, 2, 4, 16, 32), unit="rounds", source="chosen", text="other caps on rounds")
-    numbers: tuple[int, ...] = quantity(
-        (2_000, 20_000, 100_000), unit="accounts", source="chosen", text="other numbers"
-    )
-    processes: int = quantity(2, unit="processes", source="a small machine", ge=1, le=256)
-    folder: str = Field("runs/october", description="where runs, tables and pictures of the parts are kept")
-
-    @model_validator(mode="after")
-    def _known(self) -> Options:
-        from abm.settings import nearest
-
-        keys = [group.key for group in POLICIES]
-        lines = [f"parts: no part {one!r}{nearest(one, PARTS)}" for one in self.parts if one not in PARTS]
-        lines += [f"groups: no group {one!r}{nearest(one, keys)}" for one in self.groups if one not in keys]
-        if not self.parts or len(set(self.parts)) < len(self.parts):
-            lines.append("parts: name at least one, each once")
-        for name in ("leverages", "depths"):
-            if len(set(getattr(self, name))) < 2:
-                lines.append(f"{name}: at least two, each once")
-        if self.scenario == self.other:
-            lines.append("other: the same scenario")
-        if lines:
-            raise ValueError("; ".join(lines))
-        return self
-
-    @property
-    def events(self) -> list[str]:
-        """The scenarios that ablation and policies are run on."""
-        return [self.scenario, *([self.other] if self.other else [])]
-
-
-# --- studies ----------------------------------------------------------------------------------------------------------
-Point = tuple[str, str, str, list[str]]
-"""Event, group, variant, settings."""
-
-
-def study(options: Options, name: str, points: Sequence[Point], seeds: int) -> dict[str, Any]:
-    """Fields of a study of the sweep engine: these points side by side, on common seeds."""
-    columns = list(zip(*points, strict=True))
-    names = ("event", "group", "variant", "settings")
-    return {
-        "name": f"october-{name}",
-        "title": f"October: {name}",
-        "runner": RUNNER,
-        "set": {"accounts": options.accounts, "duration_s": options.duration_s, "tick_s": options.tick_s},
-        "design": "list",
-        "vary": [
-            {"path": "scenario", "values": list(columns[0])},
-            *({"path": path, "values": list(column)} for path, column in zip(names, columns, strict=True)),
-        ],
-        "replicates": seeds,
-        "seed": options.seed,
-    }
-
-
-def group_points(groups: Sequence[Group], events: Sequence[str]) -> list[Point]:
-    """Every group on every event, first as it is, then its variants."""
-    return [
-        (event, group.key, name, [*group.base, *settings])
-        for event in events
-        for group in groups
-        for name, settings in [(BASE, ()), *((variant.name, variant.settings) for variant in group.variants)]
-    ]
-
-
-def groups_of(options: Options, part: str) -> list[Group]:
-    """The groups of a part."""
-    if part == "ablation":
-        found = [ABLATION]
-    elif part == "policies":
-        found = [group for group in POLICIES if group.key in options.groups]
-    else:
-        found = list(convergence(options.ticks_s, options.rounds, options.numbers))
-    return [group.few() for group in found] if options.few else found
+Say = Callable[[str], None]
 
 
 # --- the experiment ---------------------------------------------------------------------------------------------------
-def run(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
-    """Each part in turn; its tables are written to its folder as soon as they are there."""
+def run(options: Options, say: Say) -> dict[str, Any]:
+    """Block after block of seeds through all parts; tables and pictures after each block, and when interrupted."""
+    say(cost_text(options))
+    if options.do == "plan":
+        return {"parts": {}, "cost": cost_text(options), "error": ""}
+    cells = cells_of(options)
     parts: dict[str, Any] = {}
+    runs = Runs(options, stored(options, Path(options.folder) / "runs"))
+    try:
+        for places in blocks(options) if options.do == "run" else []:
+            say(f"seeds {runs.seed(places.start)} to {runs.seed(places.stop - 1)}")
+            parts |= _block(options, runs, cells, places, say)
+            _write(options, runs, cells, parts, say)
+    except KeyboardInterrupt:
+        runs.rows = stored(options, Path(options.folder) / "runs")
+        _write(options, runs, cells, parts, say)
+        raise
+    if options.do == "tables":
+        if "events" in options.parts:
+            parts |= _events(options, options.event_seeds, say)
+        _write(options, runs, cells, parts, say)
+    for page in pages(parts, Path(options.docs)) if options.docs else []:
+        say(f"written: {page}")
+    errors = [part["error"] for part in parts.values() if part["error"]]
+    ordered = {name: parts[name] for name in options.parts if name in parts}
+    return {"seeds": options.seeds, "accounts": options.accounts, "parts": ordered, "error": "; ".join(errors)}
+
+
+def _block(options: Options, runs: Runs, cells: Sequence[Cell], places: range, say: Say) -> dict[str, Any]:
+    """Make the runs of a block; what the events look like with it."""
+    folder = Path(options.folder) / "runs"
+    before: list[Any] = []
+    retry = options.retry_failed
+    while todo := _todo(runs, cells, places, retry):
+        if todo == before:
+            raise RuntimeError(f"{len(todo)} runs do not get done, the first {todo[0]}")
+        run_missing(study(options, todo), folder, options.processes, say, retry)
+        runs.rows, before, retry = stored(options, folder), todo, False
+        for name in runs.audit(cells):
+            say(f"not idle although nothing seemed to be left to do, so every seed is run: {name}")
+    if "events" not in options.parts or places.start >= options.event_seeds:
+        return {}
+    return _events(options, min(places.stop, options.event_seeds), say)
+
+
+def _todo(runs: Runs, cells: Sequence[Cell], places: range, retry_failed: bool) -> list[Any]:
+    """Runs that are missing; with `retry_failed` those that failed too."""
+    if retry_failed:
+        runs.rows = {key: row for key, row in runs.rows.items() if not row.get("error_type")}
+    return runs.missing(cells, places)
+
+
+def _events(options: Options, seeds: int, say: Say) -> dict[str, Any]:
+    """Whole days, whatever `duration_s` says: a run that ends before the fall cannot be held against it."""
+    settings = {"accounts": options.accounts, **({"tick_s": options.tick_s} if options.tick_s else {})}
+    folder, run_them = Path(options.folder) / "events", options.do == "run"
+    tables = held_against(
+        options.held, settings, seeds, options.seed, options.processes, folder, say, run_them, options.retry_failed
+    )
+    return {"events": {"words": _world(options, seeds, False), "tables": tables, "error": _errors(tables)}}
+
+
+def _write(options: Options, runs: Runs, cells: Sequence[Cell], parts: dict[str, Any], say: Say) -> None:
+    """Tables and pictures of every part from the runs that are there; a picture that fails is said, no more."""
     for part in options.parts:
-        say(f"part {part}")
+        mine = [cell for cell in cells if cell.part == part]
+        if part != "events":
+            parts[part] = _part(options, runs, mine, part)
+        if part not in parts:
+            continue
         folder = Path(options.folder) / part
-        parts[part] = _part(options, part, folder, say)
         folder.mkdir(parents=True, exist_ok=True)
         write_synced(folder / "tables.json", (json.dumps(finite(parts[part]), indent=1) + "\n").encode())
-        draw_part(part, parts[part], folder)
-    errors = [table["error"] for part in parts.values() for table in part["tables"] if table["error"]]
-    return {
-        "seeds": options.seeds,
-        "accounts": options.accounts,
-        "parts": parts,
-        "error": "; ".join(errors),
-    }
+        try:
+            draw_part(part, parts[part], folder)
+        except Exception as error:
+            say(f"no picture of {part}: {type(error).__name__}: {error}")
 
 
-def _part(options: Options, part: str, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def _part(options: Options, runs: Runs, cells: Sequence[Cell], part: str) -> dict[str, Any]:
     if part == "critical":
-        return _critical(options, say)
-    if part != "events":
-        return _grouped(options, part, say)
-    # Whole days, whatever `duration_s` says: a run that ends before the fall cannot be held against it.
-    settings = {"accounts": options.accounts, **({"tick_s": options.tick_s} if options.tick_s else {})}
-    seeds = options.event_seeds
-    tables = held_against(options.held, settings, seeds, options.seed, options.processes, folder, say)
-    return {"words": _world(options, seeds), "tables": tables}
-
-
-def _grouped(options: Options, part: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """Ablation, policies, convergence: groups of variants against their base."""
+        tables = [critical_table(runs, cells)]
+        return {"words": _world(options, options.critical_seeds), "tables": tables, "error": _errors(tables)}
     groups = groups_of(options, part)
-    events = options.events if part != "convergence" else options.events[:1]
-    points = group_points(groups, events)
-    folder = Path(options.folder) / part
-    rows = finished(study(options, part, points, options.seeds), folder, options.processes, say)
+    events = list(dict.fromkeys(cell.event for cell in cells))
+    rows = runs.table_rows(cells)
     tables = [group_table(rows, group, event) for group in groups for event in events]
-    return {"words": _world(options, options.seeds), "tables": tables}
-
-
-def _critical(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
-    """Multiplier and branching ratio over leverage and depth, beside the oracle."""
-    event = options.scenario
-    points: list[Point] = [
-        (event, f"{most}", f"{depth:g}", list(settings))
-        for most, depth, settings in critical(options.leverages, options.depths)
-    ]
-    folder = Path(options.folder) / "critical"
-    rows = finished(study(options, "critical", points, options.critical_seeds), folder, options.processes, say)
-    keys = ("multiplier", "branching_ratio", "fall_percent", "mean_field_n", "bad_debt_usd")
-    table = []
-    for _, leverage, depth, _ in points:
-        mine = [row for row in rows if row["group"] == leverage and row["variant"] == depth]
-        means = {key: _mean(mine, key) for key in keys}
-        n = means["mean_field_n"]
-        oracle = None if n is None or n >= 1 else 1 / (1 - n)
-        table.append({"leverage": int(leverage), "depth_btc": float(depth), **means, "mean_field_multiplier": oracle})
-    found = {
-        "event": event,
-        "rows": table,
-        "runs": len(rows),
-        "seeds": options.critical_seeds,
-        "error": errors_of(rows),
-    }
-    found["crossings"] = {key: _crossing(table, key) for key in ("branching_ratio", "mean_field_n")}
-    return {"words": _world(options, options.critical_seeds), "tables": [found]}
-
-
-def _mean(rows: Sequence[Row], key: str) -> float | None:
-    values = values_of(rows, key)
-    return float(values.mean()) if values.size else None
-
-
-def _crossing(table: Sequence[Row], key: str) -> list[Row]:
-    """For each leverage the depth (BTC) below which a ratio is above one, between points as on a log scale.
-
-    None: it is above one nowhere (`above` False) or everywhere (True).
-    """
-    found = []
-    for leverage in sorted({row["leverage"] for row in table}):
-        mine = [row for row in table if row["leverage"] == leverage and row[key] is not None]
-        mine.sort(key=lambda row: -row["depth_btc"])
-        depth: float | None = None
-        for thick, thin in pairwise(mine):
-            if thick[key] < 1 <= thin[key]:
-                share = (1 - thick[key]) / (thin[key] - thick[key])
-                depth = float(np.exp((1 - share) * np.log(thick["depth_btc"]) + share * np.log(thin["depth_btc"])))
-                break
-        found.append({"leverage": leverage, "depth_btc": depth, "above": bool(mine) and mine[0][key] >= 1})
+    mark_found(tables)
+    seeds = options.convergence_seeds if part == "convergence" else options.seeds
+    found = {"words": _world(options, seeds), "tables": tables, "error": _errors(tables)}
+    found["not_idle"] = runs.audit(cells)
+    if part == "convergence":
+        own = _own(options)
+        of_group = {group.key: [cell for cell in cells if cell.group == group.key] for group in groups}
+        found["resolution"] = [convergence_table(runs, mine, own) for mine in of_group.values() if len(mine) > 1]
     return found
 
 
-def _world(options: Options, seeds: int) -> str:
+def _own(options: Options) -> dict[str, float]:
+    """Tick, cap on rounds and accounts of the base."""
+    from abm.scenario import load_scenario
+
+    scenario = load_scenario(options.scenario)
+    tick_s = options.tick_s or scenario.tick_s
+    return {"tick": tick_s, "rounds": float(scenario.rounds_max), "accounts": float(options.accounts)}
+
+
+def _errors(tables: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(dict.fromkeys(table["error"] for table in tables if table["error"]))
+
+
+def _world(options: Options, seeds: int, short: bool = True) -> str:
     tick = f", ticks of {options.tick_s:g} s" if options.tick_s else ""
-    return f"{options.accounts:,} accounts{tick}, {seeds} common seed{'s' if seeds > 1 else ''}"
+    length = f", {options.duration_s / 60:g} min from {options.lead_in_s:g} s before the first news"
+    length = length if short and options.duration_s and options.lead_in_s else ""
+    return f"{options.accounts:,} accounts{tick}{length}, up to {seeds} common seed{'s' if seeds > 1 else ''}"
 
 
 # --- words and pictures -----------------------------------------------------------------------------------------------
 def text(results: Mapping[str, Any]) -> str:
-    """All tables as plain lines."""
+    """All tables as plain lines, and what each says."""
+    if not results["parts"]:
+        return str(results.get("cost", "nothing"))
     lines = []
     for name, part in results["parts"].items():
         lines.append(f"--- {name}: {part['words']}")
+        if name == "convergence":
+            lines += [convergence_text(table) for table in part["resolution"]]
+            continue
         for table in part["tables"]:
-            worded = {"critical": critical_text, "events": event_text}.get(name, group_text)
-            lines.append(worded(table))
-    return "\n".join(lines)
-
-
-def critical_text(table: Mapping[str, Any]) -> str:
-    """The points, and where each ratio crosses one."""
-    heads = ("leverage", "depth, BTC", "fall/news", "branching", "oracle n", "1/(1-n)")
-    keys = ("leverage", "depth_btc", "multiplier", "branching_ratio", "mean_field_n", "mean_field_multiplier")
-    lines = ["  " + "".join(f"{head:>12}" for head in heads)]
-    lines += ["  " + "".join(f"{number(row[key]):>12}" for key in keys) for row in table["rows"]]
-    for key, words in (("branching_ratio", "branching ratio"), ("mean_field_n", "oracle n")):
-        places = [
-            f"{one['leverage']}x "
-            + (f"{one['depth_btc']:,.0f} BTC" if one["depth_btc"] else "all" if one["above"] else "-")
-            for one in table["crossings"][key]
-        ]
-        lines.append(f"  {words} above one below a depth of: {', '.join(places)}")
+            lines.append({"critical": critical_text, "events": event_text}.get(name, group_text)(table))
+            lines += [quoted(table)] if name == "policies" else []
     return "\n".join(lines)
 
 
@@ -279,27 +186,37 @@ def draw_part(part: str, found: Mapping[str, Any], folder: Path) -> list[Path]:
     if part == "events":
         return draw_events(found["tables"], folder)
     if part == "critical":
-        return [draw_critical(found["tables"][0], [f"{found['words']}."], folder / "critical.png")]
+        drawn = any(row["runs"] for row in found["tables"][0]["rows"])
+        return [draw_critical(found["tables"][0], [f"{found['words']}."], folder / "critical.png")] if drawn else []
+    if part == "convergence":
+        return [draw_convergence(found["resolution"], f"{found['words']}.", folder / "convergence.png")]
     files = []
     for group in dict.fromkeys(table["group"] for table in found["tables"]):
         tables = [table for table in found["tables"] if table["group"] == group]
-        lines = [
-            f"{found['words']}. Difference to the scenario as it is, mean and 95 % interval; filled: excludes zero."
-        ]
-        files.append(draw_group(tables, [*lines, tables[0]["caveat"]], folder / f"{group}.png"))
+        if any(row["pairs"] for row in tables[0]["rows"]):
+            files.append(draw_group(tables, group_lines(found, tables), folder / f"{group}.png"))
     return files
+
+
+def group_lines(found: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What stands under the title of a group's picture."""
+    counts = [row["pairs"] for table in tables for row in table["rows"]]
+    pairs = f"{min(counts)} to {max(counts)} pairs" if min(counts) < max(counts) else f"{max(counts)} pairs"
+    first = f"{found['words']}; {pairs}."
+    second = "Difference to the scenario as it is, mean and 95 % interval; filled: still there when all are tested."
+    return [first, second, tables[0]["caveat"]]
 
 
 def draw(results: Mapping[str, Any], path: Path) -> Path:
     """One of the pictures, of the first part that is not `events`; all of them lie in the folders of the parts."""
-    several = list(results["parts"].items())
-    name, part = next((one for one in several if one[0] != "events"), several[0])
-    if name == "events":
-        from abm.figures.validation import draw_validation
+    from shutil import copyfile
+    from tempfile import TemporaryDirectory
 
-        return draw_validation(part["tables"][0], path)
-    lines = [f"{part['words']}."]
-    if name == "critical":
-        return draw_critical(part["tables"][0], lines, path)
-    first = part["tables"][0]["group"]
-    return draw_group([table for table in part["tables"] if table["group"] == first], lines, path)
+    several = [one for one in results["parts"].items() if one[0] != "events"] or list(results["parts"].items())
+    if not several:
+        return path
+    with TemporaryDirectory() as made:
+        files = draw_part(several[0][0], several[0][1], Path(made))
+        if files and files[0].suffix == path.suffix:
+            copyfile(files[0], path)
+    return path

@@ -1,19 +1,18 @@
 """October as a function of resolution: number of accounts, tick length, rounds inside a tick.
 
 None of them is a fact about the market. Where the fall depends on one of them, it is a modelling claim and has to be
-quoted with it.
+quoted with it. This is the part `convergence` of `october` alone, from another number of accounts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from abm.parameters import Parameters, quantity
-from experiments._variants import draw_falls, fall_table, run_variants
+from experiments import october
 
 
 class Options(Parameters):
@@ -26,29 +25,23 @@ class Options(Parameters):
     rounds: tuple[int, ...] = quantity((1, 2, 32), unit="rounds", source="chosen", text="other caps on rounds")
     reps: int = quantity(8, unit="seeds", source="chosen", ge=1, le=1_000)
     seed: int = quantity(1, unit="-", source="first of the common seeds", ge=0)
+    lead_in_s: float = quantity(0.0, unit="s", source="0: all there is", ge=0, text="run before the first news")
+    duration_s: float = quantity(0.0, unit="s", source="0: as the scenario has it", ge=0)
     processes: int = quantity(2, unit="processes", source="a small machine", ge=1, le=256)
+    folder: str = Field("runs/october-granularity", description="where runs, tables and the picture are kept")
 
 
 SLOW = True
-QUICK = {"accounts": 2_000, "numbers": (500,), "ticks_s": (2.0,), "rounds": (1,), "reps": 2}
+QUICK = {"accounts": 600, "numbers": (300,), "ticks_s": (10.0,), "rounds": (1,), "reps": 1, "lead_in_s": 120.0,
+         "duration_s": 1_500.0, "folder": "runs/october-granularity-quick"}  # fmt: skip
 FULL = {"reps": 20}
 
 
-def run(options: Options, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """One row a variant; the first is the scenario with `accounts`, its own tick and rounds."""
-    variants: dict[str, tuple[str, ...]] = {f"{options.accounts:,} accounts": ()}
-    variants |= {f"{n:,} accounts": (f"accounts={n}",) for n in options.numbers}
-    variants |= {f"tick {t:g} s": (f"tick_s={t}",) for t in options.ticks_s}
-    variants |= {f"rounds at most {r}": (f"rounds_max={r}",) for r in options.rounds}
-    seeds = range(options.seed, options.seed + options.reps)
-    return run_variants(options.scenario, variants, options.accounts, seeds, options.processes, say)
+def run(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
+    """The part `convergence` of `october`."""
+    fields = options.model_dump()
+    fields["convergence_seeds"] = fields.pop("reps")
+    return october.run(october.Options(parts=("convergence",), other="", **fields), say)
 
 
-def draw(results: list[dict[str, Any]], path: Path) -> Path:
-    """Falls side by side."""
-    return draw_falls(results, "The fall of 10 October 2025 and the resolution of the model", path)
-
-
-def text(results: list[dict[str, Any]]) -> str:
-    """A plain table."""
-    return fall_table(results)
+text, draw = october.text, october.draw

@@ -10,10 +10,21 @@ from matplotlib.image import imread
 
 from abm import cli
 from abm.figures.validation import draw_validation, group_of, scaled
+from abm.pages import fill
 from abm.scenario import load_scenario
 from abm.settings import SettingsError
 from abm.targets import Target, targets_of
-from abm.validate import judged, lengthened, multipliers, report, share_inside, study_of, targets_for, write_rows
+from abm.validate import (
+    judged,
+    lengthened,
+    markdown,
+    multipliers,
+    report,
+    share_inside,
+    study_of,
+    targets_for,
+    write_rows,
+)
 
 ONE = Target("one", "one", "$m", 2.0, 1.0, 3.0, "A", "here", 1e-6, "1.1")
 PRESS = Target("press", "press", "-", 2.0, 1.0, 3.0, "C", "there")
@@ -83,6 +94,21 @@ def test_report_holds_every_row_once(tmp_path: Path) -> None:
     assert len(lines) == len(found["rows"]) + 1 and lines[0].startswith("row,measure,venue")
 
 
+def test_the_page_is_filled_in_from_the_report(tmp_path: Path) -> None:
+    found = made_up("september-2025", 6)
+    words = markdown(found)
+    share = found["inside"]
+    assert f"**{share['inside']} of {share['counted']} graded rows inside**, 6 seeds" in words
+    assert words.count("\n| ") == 2 + share["counted"] and "**above**" in words
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- begin validate-september-2025 -->\n<!-- end validate-september-2025 -->\nz\n")
+    assert fill(page, {"validate-september-2025": words}) == ["validate-september-2025"]
+    assert words in page.read_text() and page.read_text().startswith("a\n") and page.read_text().endswith("z\n")
+    page.write_text("<!-- begin half -->\n")
+    with pytest.raises(SettingsError, match="no end"):
+        fill(page, {})
+
+
 def test_picture_of_all_rows(tmp_path: Path) -> None:
     found = made_up("october-2025-venues", 7)
     path = draw_validation(found, tmp_path / "v.png")
@@ -123,13 +149,28 @@ def test_from_end_to_end_and_again(
 ) -> None:
     """Two seeds of a short calm market: judged, written, drawn; the second call runs one more seed, not three."""
     monkeypatch.chdir(tmp_path)
-    words = ["validate", "calm", "--accounts", "300", "--set", "duration_s=60", "--workers", "1", "--out", "v"]
+    words = [
+        "validate",
+        "calm",
+        "--accounts",
+        "300",
+        "--set",
+        "duration_s=60",
+        "--workers",
+        "1",
+        "--out",
+        "v",
+        "--docs",
+        "page.md",
+    ]
+    (tmp_path / "page.md").write_text("<!-- begin validate-calm -->\n<!-- end validate-calm -->\n")
     for seeds in (2, 3):
         with pytest.raises(SystemExit) as ended:
             cli.main([*words, "--seeds", str(seeds)])
         assert ended.value.code == 0
         found = json.loads((tmp_path / "v" / "validation.json").read_text())
         assert found["subject"] == "calm" and found["seeds"] == [1, 2, 3][:seeds]
+    assert "3 seeds, 300 accounts" in (tmp_path / "page.md").read_text()
     shown = capsys.readouterr().out
     assert "2 of them are there already" in shown and "graded rows (A, B) inside" in shown
     depth = next(row for row in found["rows"] if row["key"] == "depth_normal_usd")

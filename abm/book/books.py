@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from abm.book.depth_kernel import sweep
 from abm.book.ladders import BookLimitError, Ladders
 from abm.book.match_kernel import match_batch, survey
 from abm.book.record_kernel import QUEUES, RESTING, WAITING
@@ -16,11 +17,7 @@ from abm.state import BUY, CLOSE, FILL, I64, MESSAGE, NOBODY
 __all__ = ["BookLimitError", "Books", "Outcome", "state_text"]
 
 
-DENSE_TICKS = 1 << 15
-"""Depth within so many ticks is summed level by level; over wider ranges the bitmap finds the levels in use."""
-NEAR_TICKS = 1024
-"""How far from the best price the first look for an average price goes."""
-
+ALL_LOTS = np.iinfo(np.int64).max
 
 class Outcome(NamedTuple):
     """What a batch did. The arrays are views of buffers that the next `match` overwrites: copy what must last."""
@@ -62,6 +59,10 @@ class Books:
         self._closes = np.empty(1 << 14, CLOSE)
         self._handles = np.empty(1 << 10, np.int64)
         self._scratch = np.zeros(1, MESSAGE)
+        # fields that are read again and again, as views; these tables never grow
+        self._best: I64 = self._memory.queues["best"]
+        self._bids, self._asks = self._best[0::QUEUES], self._best[1::QUEUES]
+        self._last: I64 = self._memory.books["last"]
         self._bind()
 
     def _bind(self) -> None:
@@ -123,21 +124,19 @@ class Books:
     # --- looking ----------------------------------------------------------------------------------
     def best(self, market: int, side: int) -> int:
         """Best price of a side in ticks; 0 = empty."""
-        return int(self._memory.queues[market * QUEUES + (side < 0)]["best"])
+        return int(self._best[market * QUEUES + (side < 0)])
 
     def best_ticks(self, side: int) -> I64:
         """Best price of a side in ticks in every market, (M,) a copy; 0 = empty."""
-        best: I64 = self._memory.queues["best"][(side < 0) :: QUEUES].copy()
-        return best
+        return (self._bids if side == BUY else self._asks).copy()
 
     def last_ticks(self) -> I64:
         """Last trade price in ticks in every market, (M,) a copy; 0 = none yet."""
-        last: I64 = self._memory.books["last"].copy()
-        return last
+        return self._last.copy()
 
     def last(self, market: int) -> int:
         """Last trade price in ticks; 0 = none yet."""
-        return int(self._memory.books[market]["last"])
+        return int(self._last[market])
 
     def count_resting(self, market: int, side: int) -> int:
         """Number of resting orders of a side."""
@@ -153,30 +152,24 @@ class Books:
 
     def depth_lots(self, market: int, side: int, worst_ticks: int) -> int:
         """Lots resting on a side at `worst_ticks` or better."""
-        queue, book = market * QUEUES + (side < 0), self._memory.books[market]
-        best, base = int(self._memory.queues["best"][queue]), int(book["base"])
-        worst = min(max(int(worst_ticks), base), base + int(book["span"]) - 1)
-        if best == 0 or side * (best - worst) < 0:
-            return 0
-        if abs(best - worst) > DENSE_TICKS:
-            return int(self.ladder(market, side, worst_ticks)[1].sum())
-        # A short range is summed as it lies in memory: empty levels hold no lots.
-        low, high = min(best, worst), max(best, worst)
-        shift = int(self._memory.queues["shift"][queue])
-        return int(self._memory.levels["lots"][low + shift : high + shift + 1].sum())
+        return self._swept(market, side, worst_ticks, ALL_LOTS)[0]
 
     def impact_ticks(self, market: int, side: int, lots: int) -> float:
         """Average price in ticks at which a taker of this side would trade `lots`; nan if the book holds less."""
-        best, reach = self.best(market, -side), NEAR_TICKS
-        while True:  # mostly the first levels are enough
-            near = best + side * reach
-            ticks, size = self.ladder(market, -side, near if near > 0 else None)
-            if size.sum() >= lots or near <= 0 or reach >= int(self._memory.books["span"][market]):
-                break
-            reach *= 64
-        before = np.cumsum(size) - size
-        taken = np.clip(lots - before, 0, size)
-        return float((ticks * taken).sum() / lots) if lots > 0 and taken.sum() == lots else float("nan")
+        if lots <= 0:
+            return float("nan")
+        found, value = self._swept(market, -side, 0 if side < 0 else ALL_LOTS, lots)
+        return float(value) / float(lots) if found == lots else float("nan")
+
+    def _swept(self, market: int, side: int, worst_ticks: int, most_lots: int) -> tuple[int, int]:
+        """Lots of a side at `worst_ticks` or better, best first and up to `most_lots`; and the sum of price * lots."""
+        memory, queue = self._memory, market * QUEUES + (side < 0)
+        best, base, span = int(self._best[queue]), int(memory.books["base"][market]), int(memory.books["span"][market])
+        worst = min(max(int(worst_ticks), base), base + span - 1)
+        if best == 0 or side * (best - worst) < 0:
+            return 0, 0
+        lots, value = sweep(memory.words, memory.levels, int(memory.queues["shift"][queue]), best, worst, most_lots)
+        return int(lots), int(value)
 
     def due_stops(self, market: int, mark_ticks: int) -> I64:
         """Handles of the ON_MARK stops that this mark sets off: buys by rising stop, sells by falling, ties by
@@ -184,7 +177,7 @@ class Books:
         """
         memory, found = self._memory, []
         for side, kind in ((1, 4), (-1, 5)):
-            best = int(memory.queues[market * QUEUES + kind]["best"])
+            best = int(self._best[market * QUEUES + kind])
             if best != 0 and side * (mark_ticks - best) >= 0:
                 slots, ticks = memory.walk(market * QUEUES + kind)
                 found.append(slots[side * (mark_ticks - ticks) >= 0])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.book.record_kernel import BOOK, FREE, LEVEL, LINK, ORDER, QUEUE, QUEUES, RANKS, RESTING, WAITING
+from abm.records import taken
 from abm.state import BUY, I64, LIMIT, ON_MARK, POST_ONLY, REPLACE, SELL, STOP, STOP_LIMIT
 
 LADDERS = 5
@@ -199,7 +200,10 @@ class Ladders:
         for queue in range(self.count * QUEUES):
             slots = self._check_queue(queue)
             found.append(slots)
-            self._mark(words, np.unique(self._ticks_of(slots, queue)) + self.queues["shift"][queue])
+            if slots.size == 0:
+                continue
+            ticks = self._ticks_of(slots, queue)
+            self._mark(words, ticks[np.diff(ticks, prepend=-1) != 0] + self.queues["shift"][queue])
         assert np.array_equal(words, self.words), "the bitmap does not match the levels"
         live = np.sort(np.concatenate(found))
         assert np.array_equal(live, self.live_slots()), "an order is in no queue, or in two"
@@ -220,10 +224,13 @@ class Ladders:
 
     def _check_queue(self, queue: int) -> I64:
         market, kind = divmod(queue, QUEUES)
-        slots, ticks = self.walk(queue)
-        mine = self.orders[slots]
         best, count, shift = (int(self.queues[name][queue]) for name in ("best", "count", "shift"))
         where = f"queue {kind} of market {market}"
+        if best == 0:
+            assert count == 0, f"{where}: counts {count}, is empty"
+            return np.zeros(0, np.int64)
+        slots, ticks = self.walk(queue)
+        mine = taken(self.orders, slots)
         assert count == slots.size, f"{where}: counts {count}, holds {slots.size}"
         assert best == (ticks[0] if slots.size else 0), f"{where}: best {best}"
         side = BUY if kind % 2 == 0 else SELL

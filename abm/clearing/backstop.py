@@ -70,7 +70,7 @@ class Backstop:
     def value(self, lots: int, mark_ticks: int) -> int:
         """Signed value of signed lots, settlement units."""
         engine = self.engine
-        return int(engine.floor.markets.value(engine.market, lots, mark_ticks))
+        return engine.floor.markets.value_of(engine.market, lots, mark_ticks)
 
     def equity(self, mark_ticks: int) -> int:
         """Marked equity of the fund in this settlement asset, over all perpetuals; settlement units."""
@@ -82,7 +82,7 @@ class Backstop:
             held = int(accounts.position[slot, row])
             if markets.settle[other] == engine.settle and held:
                 mark = mark_ticks if other == engine.market else int(engine.cross.marks[other])
-                total += int(markets.value(other, held, mark)) - int(accounts.entry_cost[slot, row])
+                total += markets.value_of(other, held, mark) - int(accounts.entry_cost[slot, row])
         return total
 
     def floor_units(self) -> int:

@@ -107,7 +107,9 @@ class MarginLadder:
     def check(self) -> None:
         """Compare lists, places and thresholds; raises AssertionError. For tests and the slow audit."""
         seen = np.empty(self.accounts.rows, np.int64)
-        filled = np.flatnonzero(self._heads != 0)  # seven times as fast as without the comparison
+        pairs = np.flatnonzero(self._heads.view(np.int64) != 0)  # seven times as fast as without the comparison
+        filled = (2 * pairs[:, None] + np.arange(2)).reshape(-1)
+        filled = filled[self._heads[filled] != 0]
         problem, row = inspect(filled, self.base_tick, self.levels, *self._lists, seen)
         assert problem == FINE, f"row {row}: {PROBLEMS[problem]}"
 

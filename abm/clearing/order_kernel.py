@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from abm.compiled import kernel
 from abm.rng import bits, stream
 
-STREAM_PRIORITY = stream("batch priority")
+STREAM_PRIORITY: Any = np.int64(stream("batch priority"))
+"""Typed, as is FIRST: a plain constant would compile `bits` anew."""
+FIRST: Any = np.int64(0)
 
 
 @kernel
@@ -29,6 +31,6 @@ def priorities(
         if messages[i]["account"] != account:
             account = np.int64(messages[i]["account"])
             market = messages[i]["market"]
-            draw = bits(seeds[market], STREAM_PRIORITY, account - first_row[market], moment, 0) >> 6
+            draw = bits(seeds[market], STREAM_PRIORITY, account - first_row[market], moment, FIRST) >> 6
         keys[i] = (np.int64(messages[i]["latency"]) << 56) + draw
     return keys

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,13 @@ class TradingFloor:
         self.net_offset = np.where(markets.kind == PERPETUAL, markets.slot.astype(np.int64) * accounts.rows, NOBODY)
         self.reset_tally()
 
+    @cached_property
+    def rows_of_venues(self) -> list[tuple[int, slice]]:
+        """Venue and rows of each stretch of the account table: rows of a venue stand together."""
+        venue = self.accounts.venue
+        edges = np.concatenate([[0], np.flatnonzero(np.diff(venue)) + 1, [venue.size]]).tolist()
+        return [(int(venue[first]), slice(first, end)) for first, end in pairwise(edges)]
+
     def reset_tally(self) -> None:
         """Start counting afresh; once a tick."""
         self._tally[:] = 0
@@ -142,9 +151,11 @@ class TradingFloor:
     def _log_trade(
         self, batch: NDArray[Any], fills: NDArray[Any], fees: I64, closes: NDArray[Any], handles: I64
     ) -> None:
-        m = self.markets
-        if fills.size:
-            market = fills["market"]
+        m, market = self.markets, fills["market"]
+        if fills.size and not self.log.keeps_fills:
+            first = self.log.add(FILL_EVENT, fills.size)
+            self.last_fill_seq[market] = np.arange(first, first + fills.size)
+        elif fills.size:
             price, size = fills["price_ticks"], fills["size_lots"]
             first = self.log.add(
                 FILL_EVENT, fills.size, market=market, asset=m.settle[market], account=fills["taker"],

@@ -48,10 +48,10 @@ def draw_validation(found: Mapping[str, Any], path: Path | str) -> Path:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in found["rows"]:
         groups.setdefault(group_of(row), []).append(row)
-    share = found["inside"]
+    share, plural = found["inside"], "s" if len(found["seeds"]) != 1 else ""
     lines = [
-        f"{len(found['seeds'])} seeds, {found['accounts']:,} accounts. {share['inside']} of {share['counted']} graded "
-        "rows (A, B) have their median inside the band.",
+        f"{len(found['seeds'])} seed{plural}, {found['accounts']:,} accounts. {share['inside']} of {share['counted']} "
+        "graded rows (A, B) have their median inside the band.",
         "Each row is scaled so that its band has the same width. Grey rows do not count: press, bounds, or said twice.",
     ]
     tall = title_height(len(lines)) + sum(GAP_IN + HEADER_IN + FOOT_IN + ROW_IN * len(rows) for rows in groups.values())

@@ -25,6 +25,7 @@ here is assumed.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -32,12 +33,13 @@ from abm.events import BY_ARBITRAGE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream
 from abm.state import ARBITRAGEUR, BUY, CROSS, I64, IOC, SELL
-from abm.traders.base import BOT_LATENCY, Batch, Participant, View, World, asked
+from abm.traders.base import BOT_LATENCY, Batch, Participant, View, World, asked, form, together
 from abm.traders.handle import Account, Luck, Orders
 from abm.units import RATE_ONE
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
 _TASTE = stream("arbitrage taste")
+EVERYBODY = slice(None)
 
 
 class ArbitrageursParameters(Parameters):
@@ -123,7 +125,14 @@ class Arbitrageurs(Participant):
         self._cost = float(markets.taker_fee[world.perp] + markets.taker_fee[world.spot]) / RATE_ONE
         self._dollars = (float(markets.tick_dollars[world.perp]), float(markets.tick_dollars[world.spot]))
         self._tick, self._fresh, self._side = -1, False, 0
-        self._numbers = np.arange(self.rows.size)
+        self._forms = {
+            (market, side): form(market=market, op=IOC, side=side, reason=BY_ARBITRAGE, latency=self.latency)
+            for market in (world.perp, world.spot)
+            for side in (BUY, SELL)
+        }
+        self._pair_rows, self._fast_rows = together(self._pairs), together(self._fast)
+        self._fees = {m: float(markets.taker_fee[m]) / RATE_ONE for m in (world.perp, world.spot)}
+        self._paces: tuple[float, Any] = (0.0, None)
         self._budget_lots = np.zeros(p.accounts)
         self._lots: I64 | None = None
         self._worst = (0, 0)
@@ -147,7 +156,7 @@ class Arbitrageurs(Participant):
         """Trade the basis if there is one; otherwise, once a tick, hedge what is left over."""
         self.prepare(view)
         if self._fresh or self._lots is not None:
-            self._rule(view, self._numbers, batch)
+            self._trade(view, EVERYBODY, EVERYBODY if self._fast.size else None, batch)
 
     def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
         """The same for one account."""
@@ -155,8 +164,12 @@ class Arbitrageurs(Participant):
 
     def _rule(self, view: View, who: I64, batch: Batch) -> None:
         count = self.parameters.accounts
-        pairs, fast = who[who < count], who[who >= count] - count
-        if self._fresh and fast.size:
+        fast = who[who >= count] - count
+        self._trade(view, who[who < count], fast if fast.size else None, batch)
+
+    def _trade(self, view: View, pairs: Any, fast: Any, batch: Batch) -> None:
+        """What some accounts of each kind want, by their numbers within the kind; of the fast ones perhaps none."""
+        if self._fresh and fast is not None:
             self._revert(view, fast, batch)
         if self._lots is not None:
             lots, rows = self._lots[pairs], self._pairs[pairs]
@@ -170,17 +183,17 @@ class Arbitrageurs(Participant):
         """What trading the perpetual on `side` against spot earns before costs; -1 where a side is empty."""
         perp, spot = self.world.perp, self.world.spot
         ours, theirs = (view.bid_ticks, view.ask_ticks) if side == SELL else (view.ask_ticks, view.bid_ticks)
-        perp_usd, spot_usd = ours[perp] * self._dollars[0], theirs[spot] * self._dollars[1]
+        perp_usd, spot_usd = int(ours[perp]) * self._dollars[0], int(theirs[spot]) * self._dollars[1]
         if perp_usd <= 0.0 or spot_usd <= 0.0:
             return -1.0
-        return float(perp_usd / spot_usd - 1.0 if side == SELL else spot_usd / perp_usd - 1.0)
+        return perp_usd / spot_usd - 1.0 if side == SELL else spot_usd / perp_usd - 1.0
 
     def _plan(self, view: View, side: int, edge: float) -> None:
         """Lots of both legs for every account whose threshold is passed; `side` is that of the perpetual."""
         p, world, books = self.parameters, self.world, self.world.books
         perp, spot = world.perp, world.spot
         excess = edge - self._cost - self._threshold
-        position = world.accounts.position[self._slot, self._pairs]
+        position = world.accounts.position[self._slot, self._pair_rows]
         give = 0.5 * (edge - self._cost - self._least)
         perp_best = int((view.bid_ticks if side == SELL else view.ask_ticks)[perp])
         spot_best = int((view.ask_ticks if side == SELL else view.bid_ticks)[spot])
@@ -188,13 +201,14 @@ class Arbitrageurs(Participant):
         spot_worst = max(1, int(spot_best * (1.0 - side * give)))
         room = self._limit_lots - side * position
         accounts = world.accounts
-        free = accounts.cash[:, self._pairs] - accounts.reserved[:, self._pairs]
+        asset = world.usdt if side == SELL else world.btc
+        free = accounts.cash[asset, self._pair_rows] - accounts.reserved[asset, self._pair_rows]
         if side == SELL:
             worth = spot_worst * float(world.markets.tick_value[spot]) / self._ratio
-            room = np.minimum(room, 0.9 * free[world.usdt] / worth)
+            room = np.minimum(room, 0.9 * free / worth)
         else:
-            room = np.minimum(room, free[world.btc] / self._unit * self._ratio)
-        wanted = self._budget_lots * np.clip(excess / p.full, 0.0, 1.0)
+            room = np.minimum(room, free / self._unit * self._ratio)
+        wanted = self._budget_lots * np.minimum(np.maximum(excess / p.full, 0.0), 1.0)
         wanted = np.minimum(np.minimum(wanted, self._budget_lots), np.maximum(room, 0.0))
         total = float(wanted.sum())
         if total < 1.0:
@@ -203,31 +217,32 @@ class Arbitrageurs(Participant):
         self._lots = np.floor(wanted * min(1.0, deep / total)).astype(np.int64)
         self._worst = (perp_worst, spot_worst)
 
-    def _hedge(self, view: View, who: I64, batch: Batch) -> None:
+    def _hedge(self, view: View, who: Any, batch: Batch) -> None:
         """Trade the difference of the legs away on the perpetual."""
-        accounts, rows = self.world.accounts, self._pairs[who]
-        coins = (accounts.cash[self.world.btc, rows] - self._opening_coins) / self._unit * self._ratio
-        open_lots = np.trunc(accounts.position[self._slot, rows] + coins).astype(np.int64)
+        accounts, rows, everyone = self.world.accounts, self._pairs[who], self._pair_rows
+        coins = (accounts.cash[self.world.btc, everyone] - self._opening_coins) / self._unit * self._ratio
+        open_lots = (accounts.position[self._slot, everyone] + coins).astype(np.int64)[who]
         last = int(view.last_ticks[self.world.perp])
-        if last <= 0 or not open_lots.any():
+        if last <= 0 or not np.count_nonzero(open_lots):
             return
         for side in (BUY, SELL):
             lots = np.maximum(-side * open_lots, 0)
             worst = max(1, int(last * (1.0 + side * self.parameters.hedge_slip)))
             self._send(batch, self.world.perp, side, rows, lots, worst)
 
-    def _revert(self, view: View, who: I64, batch: Batch) -> None:
+    def _revert(self, view: View, who: Any, batch: Batch) -> None:
         """The step of the fast accounts toward their targets in both markets."""
-        p, world, rows = self.parameters, self.world, self._fast[who]
+        p, world, rows, everyone = self.parameters, self.world, self._fast[who], self._fast_rows
         last, average = float(view.last_ticks[world.perp]), float(view.ema50_ticks[world.perp])
         if last > 0.0 and average > 0.0:
             target = self._revert_lots * self._beyond_fee(world.perp, average / last, p.reversion_width)
             target += self._outside_lots * self._outside(view, world.perp)
-            self._approach(view, batch, world.perp, target, rows, world.accounts.position[self._slot, rows])
+            held = world.accounts.position[self._slot, everyone]
+            self._approach(view, batch, world.perp, target, rows, held[who])
         if p.outside_spot_share > 0.0:
             target = self._outside_lots * p.outside_spot_share / self._ratio * self._outside(view, world.spot)
-            held = (world.accounts.cash[world.btc, rows] - self._fast_coins) // self._unit
-            self._approach(view, batch, world.spot, target, rows, held)
+            held = (world.accounts.cash[world.btc, everyone] - self._fast_coins) // self._unit
+            self._approach(view, batch, world.spot, target, rows, held[who])
 
     def _outside(self, view: View, market: int) -> float:
         """The term in fair value, within [-1, 1]."""
@@ -239,16 +254,20 @@ class Arbitrageurs(Participant):
     def _beyond_fee(self, market: int, ratio: float, width: float) -> float:
         """What ln(ratio) leaves after the taker fee, over `width`, within [-1, 1]."""
         gap = math.log(ratio)
-        fee = float(self.world.markets.taker_fee[market]) / RATE_ONE
-        return math.copysign(min(1.0, max(0.0, abs(gap) - fee) / width), gap)
+        return math.copysign(min(1.0, max(0.0, abs(gap) - self._fees[market]) / width), gap)
 
     def _approach(self, view: View, batch: Batch, market: int, target: float, rows: I64, held: I64) -> None:
         """Orders that close the distance to `target` (lots of each account), slowly where a position is given back."""
         p = self.parameters
-        speed_s = np.where((target - held) * np.sign(held) < 0.0, p.unwind_s, p.reversion_s)
-        step = np.trunc((target - held) * -np.expm1(-view.tick_s / speed_s)).astype(np.int64)
+        if self._paces[0] != view.tick_s:
+            self._paces = (view.tick_s, -np.expm1(-view.tick_s / np.array([p.unwind_s, p.reversion_s])))
+        back, forth = self._paces[1]
+        gap = target - held
+        step = (gap * np.where(gap * held < 0.0, back, forth)).astype(np.int64)
         # Not for crumbs: a step of a thousandth of the capacity.
         step[np.abs(step) < 0.001 * (self._revert_lots + self._outside_lots)] = 0
+        if not np.count_nonzero(step):
+            return
         last = int(view.last_ticks[market])
         for side in (BUY, SELL):
             worst = max(1, int(last * (1.0 + side * p.hedge_slip)))
@@ -256,10 +275,8 @@ class Arbitrageurs(Participant):
 
     def _send(self, batch: Batch, market: int, side: int, rows: I64, lots: I64, worst_ticks: int) -> None:
         """Immediate-or-cancel orders for the rows with a positive size."""
-        some = lots > 0
-        if not some.any():
+        some = np.flatnonzero(lots > 0)
+        if some.size == 0:
             return
-        orders = batch.add(int(some.sum()))
-        orders["market"], orders["account"], orders["op"], orders["side"] = market, rows[some], IOC, side
-        orders["price_ticks"], orders["size_lots"] = worst_ticks, lots[some]
-        orders["reason"], orders["latency"] = BY_ARBITRAGE, self.latency
+        orders = batch.add(some.size, self._forms[market, side])
+        orders["account"], orders["price_ticks"], orders["size_lots"] = rows[some], worst_ticks, lots[some]

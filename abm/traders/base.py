@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from abm.book.books import Books
 from abm.events import ORDINARY
 from abm.parameters import Parameters
-from abm.records import put
+from abm.records import plain, put
 from abm.rng import stream
 from abm.state import I64, MESSAGE, NOBODY, Accounts, Markets
 from abm.traders.handle import Account, Luck, Orders, gathered
@@ -52,19 +52,45 @@ class View:
     macro: float  # log level of the stock index, 0 at the start
 
 
+_BLANK = np.zeros(1024, MESSAGE)
+_BLANK["order"] = _BLANK["cause"] = NOBODY
+_BLANK_BYTES = plain(_BLANK)
+"""New records, to be copied as bytes."""
+
+
+def form(**fields: int) -> NDArray[Any]:
+    """What a kind of message has in common, MESSAGE (1,): a new record with these fields."""
+    record = _BLANK[:1].copy()
+    for name, value in fields.items():
+        record[name] = value
+    return record
+
+
+def together(rows: I64) -> Any:
+    """The same rows as a slice where they stand together in the table, which reads them without a copy."""
+    if rows.size and np.array_equal(rows, np.arange(rows[0], rows[0] + rows.size)):
+        return slice(int(rows[0]), int(rows[0]) + rows.size)
+    return rows
+
+
 class Batch:
     """Messages being collected for one trade. Records start zeroed, with order and cause set to nobody."""
 
     def __init__(self, capacity: int = 4096) -> None:
-        self._records = np.zeros(capacity, MESSAGE)
+        self._keep(np.zeros(capacity, MESSAGE))
         self.count = 0
+
+    def _keep(self, records: NDArray[Any]) -> None:
+        """Collect in these records from now on; views of them that are needed again and again."""
+        self._records, self._bytes, self._latency = records, plain(records), records["latency"]
 
     def room(self, n: int) -> NDArray[Any]:
         """A writable view of the next n records, not yet taken; call `took` with how many were used."""
         free = self._free(n)
-        free.view(np.uint8).fill(0)
-        free["order"] = NOBODY
-        free["cause"] = NOBODY
+        if n <= _BLANK.size:
+            self._bytes[self.count : self.count + n] = _BLANK_BYTES[:n]
+        else:
+            free[:] = _BLANK[0]
         return free
 
     def _free(self, n: int) -> NDArray[Any]:
@@ -72,27 +98,36 @@ class Batch:
         if self.count + n > self._records.size:
             bigger = np.zeros(max(2 * self._records.size, self.count + n), MESSAGE)
             put(bigger[: self.count], self._records[: self.count])
-            self._records = bigger
+            self._keep(bigger)
         return self._records[self.count : self.count + n]
 
     def took(self, n: int) -> None:
         """Keep the first n records of the last `room`."""
         self.count += n
 
-    def add(self, n: int) -> NDArray[Any]:
-        """MESSAGE (n,): new records to be filled in, a view."""
-        free = self.room(n)
+    def add(self, n: int, form: NDArray[Any] | None = None) -> NDArray[Any]:
+        """MESSAGE (n,): new records to be filled in, a view; copies of a `form`, MESSAGE (1,), where one is given."""
+        if form is None:
+            free = self.room(n)
+        else:
+            free = self._free(n)
+            self._bytes[self.count : self.count + n] = plain(form)
         self.count += n
         return free
 
     def extend(self, messages: NDArray[Any]) -> None:
         """Add whole records, MESSAGE (n,)."""
-        put(self._free(messages.size), messages)
+        self._free(messages.size)
+        self._bytes[self.count : self.count + messages.size] = plain(messages)
         self.count += messages.size
 
     def messages(self) -> NDArray[Any]:
         """The records so far (a view)."""
         return self._records[: self.count]
+
+    def stamp(self, first: int, latency: int) -> None:
+        """Give the records from `first` on their latency class."""
+        self._latency[first : self.count] = latency
 
     def clear(self) -> None:
         """Begin afresh; the buffer stays."""

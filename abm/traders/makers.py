@@ -34,10 +34,10 @@ from numpy.typing import NDArray
 from abm.events import BY_QUOTE
 from abm.rng import normals, stream, uniforms
 from abm.state import I64, MAKER, MESSAGE, NOBODY, REPLACE
-from abm.traders.base import MACHINE_LATENCY, Batch, Participant, View, World
+from abm.traders.base import MACHINE_LATENCY, Batch, Participant, View, World, together
 from abm.traders.handle import Account, Luck, Orders
 from abm.traders.makers_alarms import Alarms
-from abm.traders.makers_kernel import quote
+from abm.traders.makers_kernel import quote, shown
 from abm.traders.makers_parameters import MakersParameters
 from abm.traders.quotes import Asymptotic, AvellanedaStoikov, Exact, Quotes, QuotingModel, Rule, Symmetric
 from abm.traders.stress import PriceMemory
@@ -143,10 +143,14 @@ class Makers(Participant):
         # one number where all makers share a book: plain indices are quicker
         self._at: list[Any] = [int(book[0]) if (book == book[0]).all() else book for book in self.markets]
         self._slots: Any = markets.slot[self._at[0]]
+        if isinstance(self._at[0], int):
+            self._slots = int(self._slots)
         self._watched = np.unique(np.concatenate(self.markets)).tolist()
         self._place = [np.searchsorted(self._watched, book) for book in self.markets]
         self._tick_value = markets.tick_value[perps].astype(np.float64)
         self._inverse = markets.inverse[perps].astype(np.float64)
+        # of accounts and markets that stand together, as plain indices and slices: views instead of copies
+        self._where = together(rows) if isinstance(self._slots, int) else rows
         self._start = [world.start_ticks[book].astype(np.float64) for book in self.markets]
         self._none = np.zeros(p.count)
         self._rule: Rule | None = None
@@ -169,10 +173,11 @@ class Makers(Participant):
         number = self._number = np.arange(p.count)
         self._z0 = p.thinning_level * np.exp(p.thinning_spread * normals(world.seed, _TASTE, number, 0, 0))
         self.alarms = Alarms(p, world.seed, _TASTE)
-        self._fast = np.ones(p.count)
+        self._fast, self._skew = np.ones(p.count), np.ones(p.count)
         self._resting = np.full((len(self.markets), p.count, 2, p.steps), NOBODY, np.int64)
         self._ladder_size = p.count * 2 * p.steps
         self._out = np.zeros(self._ladder_size, MESSAGE)
+        self._out_ops = self._out["op"]
         self._emitted = np.zeros(self._resting.size, np.int64)
         self._ops = np.zeros(self._resting.size, np.int8)
         self._sent = 0
@@ -208,7 +213,7 @@ class Makers(Participant):
 
     def _coins_lots(self) -> F64:
         """Spot coins above the opening stock, in lots of the perpetual; shape (makers,)."""
-        extra = self.world.accounts.cash[self.world.btc, self.rows] - self._opening_coins
+        extra = self.world.accounts.cash[self.world.btc, self._where] - self._opening_coins
         lots: F64 = extra / self.world.markets.lot_units[self._at[0]]
         return lots
 
@@ -217,10 +222,11 @@ class Makers(Participant):
 
         `perp_ticks`: the price at which perpetuals count, one for all or (makers,).
         """
-        world, rows, slots = self.world, self.rows, self._slots
+        world, rows, slots = self.world, self._where, self._slots
         accounts, markets = world.accounts, world.markets
         held = accounts.position[slots, rows]
-        value = -held * self._inverse / perp_ticks if self._inverse.any() else held * (perp_ticks * self._tick_value)
+        linear = not np.count_nonzero(self._inverse)
+        value = held * (perp_ticks * self._tick_value) if linear else -held * self._inverse / perp_ticks
         cash = accounts.cash[world.usdt, rows] + accounts.margin[slots, rows]
         wealth: F64 = cash - accounts.entry_cost[slots, rows] + value
         if len(self.markets) > 1:
@@ -250,11 +256,7 @@ class Makers(Participant):
         wanted = self._fast
         if p.thinning_max > 1.0:
             wanted = 1.0 / np.minimum(p.thinning_max, 1.0 + (self._stress(view) / self._z0) ** p.thinning_power)
-        if fresh:
-            back = -math.expm1(-view.tick_s / p.return_s)
-            self._fast += np.maximum(wanted - self._fast, 0.0) * back
-        np.minimum(self._fast, wanted, out=self._fast)
-        held = world.accounts.position[self._slots, self.rows]
+        held = world.accounts.position[self._slots, self._where]
         inventory = (held + self._coins_lots() if len(self.markets) > 1 else held) / self._limit_lots
         at = self._at[0]
         mark = view.mark_ticks[at]
@@ -266,11 +268,12 @@ class Makers(Participant):
             alarms.fund(view.fund_distress, view.seconds)
         if alarms.watches_hedge:
             alarms.hedges(world.accounts.deleveraged[self._slots, self.rows], view.seconds)
-        willing = self._fast * alarms.quoting(view.seconds)
-        side = np.array([[1.0], [-1.0]])
-        room = 1.0 - side * inventory
-        scale = willing * (np.clip(room, 0.0, 1.0) if p.quoting == "ladder" else room > 0.0)
-        return np.maximum(scale, max(p.sticky, p.obliged)), inventory
+        back = -math.expm1(-view.tick_s / p.return_s) if fresh else 0.0
+        scale, by_room, least = np.empty((2, p.count)), p.quoting == "ladder", max(p.sticky, p.obliged)
+        shown(
+            scale, self._skew, self._fast, wanted, back, inventory, alarms.until_s, view.seconds, by_room, least, p.skew
+        )
+        return scale, inventory
 
     def prepare(self, view: View) -> None:
         """Look at the market: what each maker means to show now, and about which price."""
@@ -285,8 +288,7 @@ class Makers(Participant):
         self.offered = float(self._scale.mean())
         books = range(len(self.markets))
         if p.quoting == "ladder":
-            skew = 1.0 - p.skew * np.clip(inventory, -1.0, 1.0)
-            self._aims = [(self._middle(view, index, first) * skew, self._none) for index in books]
+            self._aims = [(self._middle(view, index, first) * self._skew, self._none) for index in books]
             return
         quotes, start = self._innermost(view, inventory), self._start
         self._aims = [
@@ -361,8 +363,9 @@ class Makers(Participant):
             self.latency,
             BY_QUOTE,
         )
-        emitted[:count] += index * self._ladder_size
-        self._ops[self._sent : self._sent + count] = self._out["op"][:count]
+        if index:
+            emitted[:count] += index * self._ladder_size
+        self._ops[self._sent : self._sent + count] = self._out_ops[:count]
         batch.extend(self._out[:count])
         self._sent += count
 

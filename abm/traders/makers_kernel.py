@@ -113,3 +113,37 @@ def quote(
                 emitted[count] = (maker * 2 + index) * steps + step
                 count += 1
     return count
+
+
+@kernel
+def shown(
+    scale: NDArray[np.float64],
+    skew: NDArray[np.float64],
+    fast: NDArray[np.float64],
+    wanted: NDArray[np.float64],
+    back: float,
+    inventory: NDArray[np.float64],
+    until_s: NDArray[np.float64],
+    seconds: float,
+    by_room: bool,
+    least: float,
+    lean: float,
+) -> None:
+    """Share of the normal size that each maker shows, into `scale` (2, makers): thinning, alarms, inventory.
+
+    `fast` (makers,) is the thinning g: at once down to `wanted`, up to it by the share `back`. `inventory` is given as
+    a share of its limit, and acts on each side by the room that is left, or only at the limit (`by_room` false). Nobody
+    shows less than `least`, nor more before `until_s`. `skew` receives the factor of the centre price.
+    """
+    for maker in range(fast.size):
+        fast[maker] = min(fast[maker] + max(wanted[maker] - fast[maker], 0.0) * back, wanted[maker])
+        willing = fast[maker] if seconds >= until_s[maker] else 0.0
+        for index in range(2):
+            side = 1.0 if index == 0 else -1.0
+            room = 1.0 - side * inventory[maker]
+            if by_room:
+                room = min(max(room, 0.0), 1.0)
+            else:
+                room = 1.0 if room > 0.0 else 0.0
+            scale[index, maker] = max(willing * room, least)
+        skew[maker] = 1.0 - lean * min(max(inventory[maker], -1.0), 1.0)

@@ -10,17 +10,15 @@ graded A); the law in z is calibrated with a one-book prototype; the split into 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from abm.events import BY_NOISE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream, uniforms
-from abm.state import BUY, I64, IOC, RETAIL, SELL
-from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World, asked
+from abm.state import I64, RETAIL
+from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World, asked, together
 from abm.traders.handle import Account, Luck, Orders
+from abm.traders.noise_kernel import flow
 from abm.traders.stress import stress
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
@@ -89,19 +87,15 @@ class Noise(Participant):
         coins = int(3.0 * p.inventory_coins / float(markets.lot_coins[world.spot])) * int(markets.lot_units[world.spot])
         world.deposit(rows, world.btc, np.full(rows.size, coins, np.int64))
         self._opening_coins = coins
-        self._number = np.arange(rows.size)
+        self._number, self._where = np.arange(rows.size), together(rows)
 
-    def _inventory(self, market: int) -> NDArray[np.float64]:
-        """Signed inventory over the level at which an account leans back fully; shape (accounts,)."""
-        world, limit = self.world, self.parameters.inventory_coins
+    def _held(self, market: int) -> tuple[I64, int, float]:
+        """What each account holds in a market, (accounts,), how much of it from the start, and one unit in coins."""
+        world, coins = self.world, float(self.world.markets.lot_coins[market])
         if market == world.perp:
-            slot = int(world.markets.slot[market])
-            amount, coins = world.accounts.position[slot, self.rows], float(world.markets.lot_coins[market])
-        else:
-            amount = world.accounts.cash[world.btc, self.rows] - self._opening_coins
-            coins = float(world.markets.lot_coins[market]) / float(world.markets.lot_units[market])
-        inventory: NDArray[np.float64] = amount * (coins / limit)
-        return inventory
+            return world.accounts.position[int(world.markets.slot[market]), self._where], 0, coins
+        coins /= float(world.markets.lot_units[market])
+        return world.accounts.cash[world.btc, self._where], self._opening_coins, coins
 
     def decide(self, view: View, batch: Batch) -> None:
         """This tick's orders in both markets."""
@@ -131,15 +125,10 @@ class Noise(Participant):
             return
         spread = np.exp(p.size_spread * normals(view.seed, stream_id, who, view.tick, 1) - 0.5 * p.size_spread**2)
         mean_lots = p.rate_coins / p.orders_s * (wanted / chance) / float(self.world.markets.lot_coins[market])
-        # Rounded by a draw: a small mean keeps its volume.
-        size = np.floor(mean_lots * spread + uniforms(view.seed, stream_id, who, view.tick, 4)).astype(np.int64)
-        block = int(view.seconds // p.direction_s)
-        lean = np.clip(self._inventory(market)[who], -1.0, 1.0)
-        heads = uniforms(view.seed, _SIDE + int(market == self.world.perp), who, block, 0)
-        side = np.where(heads < 0.5 - 0.5 * lean, BUY, SELL)
-        keep = size > 0
-        orders: NDArray[Any] = batch.add(int(keep.sum()))
-        orders["market"], orders["latency"] = market, self.latency
-        orders["account"], orders["op"], orders["side"] = self.rows[who[keep]], IOC, side[keep]
-        orders["price_ticks"] = np.maximum(1, np.rint(last * (1.0 + p.slip * side[keep])))
-        orders["size_lots"], orders["reason"] = size[keep], BY_NOISE
+        held, opening, coins = self._held(market)
+        count = flow(
+            batch.room(who.size), who, spread, self.rows, held, opening, coins / p.inventory_coins, mean_lots, p.slip,
+            market, last, self.latency, BY_NOISE, view.seed, stream_id, _SIDE + int(market == self.world.perp),
+            view.tick, int(view.seconds // p.direction_s),
+        )  # fmt: skip
+        batch.took(count)

@@ -28,7 +28,7 @@ TREND, VALUE, NOISE, NEWS = range(4)
 """Kinds of retail trader."""
 NOTHING = -1
 """The operation of a review that changes nothing."""
-REVIEW_STREAM = stream("retail review")
+REVIEW_STREAM: Any = np.int64(stream("retail review"))  # typed: a plain constant would compile `uniform` anew
 MASK_31 = 0x7FFFFFFF
 (
     WEIGHT_VALUE,

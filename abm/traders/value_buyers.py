@@ -25,7 +25,7 @@ from abm.events import BY_VALUE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream, uniforms
 from abm.state import BUY, CANCEL, CROSS, I64, IOC, LIMIT, NOBODY, REPLACE, SELL, VALUE_BUYER
-from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World, asked
+from abm.traders.base import PEOPLE_LATENCY, Batch, Participant, View, World, asked, form
 from abm.traders.handle import Account, Luck, Orders
 
 SEARCH = "search on the path of 10 Oct 2025 with a one-book prototype"
@@ -105,6 +105,12 @@ class ValueBuyers(Participant):
         cash = np.where(sells_coins, 0.0, np.ceil(2.2 * self._capital_lots * worth))
         world.deposit(rows, world.usdt, cash.astype(np.int64))
         self._handle = np.full(n, NOBODY, np.int64)
+        self._least = float(self._margin.min())
+        self._bidding = False
+        """Whether an account has a bid in the book, perhaps."""
+        self._forms = [
+            form(op=op, side=self.side, reason=BY_VALUE, latency=self.latency) for op in (IOC, LIMIT)
+        ]
         self._keep: list[I64] = []
         self._old: list[I64] = []
 
@@ -131,11 +137,15 @@ class ValueBuyers(Participant):
 
     def _rule(self, view: View, numbers: I64, batch: Batch) -> None:
         """Those of these accounts who look."""
+        if not self._bidding and all(self._gap(view, m) <= self._least for m in (self.world.perp, self.world.spot)):
+            return
         p, books, market = self.parameters, self.world.books, self.market[numbers]
         chance = -math.expm1(-view.tick_s / p.look_s)
         last = np.maximum(view.last_ticks, 1)[market]
         gap = self.side * (view.fair_ticks[market] / last - 1.0)
-        wanted = self._capital_lots[numbers] * np.clip((gap - self._margin[numbers]) / p.width, 0.0, 1.0)
+        wanted = self._capital_lots[numbers] * np.minimum(
+            np.maximum((gap - self._margin[numbers]) / p.width, 0.0), 1.0
+        )
         if not wanted.any() and (self._handle[numbers] < 0).all():
             return
         at = np.flatnonzero(uniforms(view.seed, _LOOK, self._key[numbers], view.tick, 0) < chance)
@@ -156,21 +166,23 @@ class ValueBuyers(Participant):
         price = np.floor(last * (1.0 - self.side * self._offset[looks])).astype(np.int64)
         self._send(batch, looks, take, rest, resting, np.maximum(price, 1), last)
 
+    def _gap(self, view: View, market: int) -> float:
+        """What one market offers: how far its last price lies from fair value, on the side that pays."""
+        return self.side * (float(view.fair_ticks[market]) / max(int(view.last_ticks[market]), 1) - 1.0)
+
     def _send(self, batch: Batch, looks: I64, take: I64, rest: I64, resting: I64, price: I64, last: I64) -> None:
         """First what is taken, then the bids: new, moved or cancelled."""
         p = self.parameters
         takers, bids = take > 0, (rest > 0) | (resting > 0)
         who = looks[takers]
-        orders: NDArray[Any] = batch.add(who.size)
-        orders["market"], orders["account"], orders["op"] = self.market[who], self.rows[who], IOC
+        orders: NDArray[Any] = batch.add(who.size, self._forms[0])
+        orders["market"], orders["account"] = self.market[who], self.rows[who]
         orders["price_ticks"], orders["size_lots"] = np.rint(last[takers] * (1.0 + self.side * p.slip)), take[takers]
-        orders["side"], orders["reason"], orders["latency"] = self.side, BY_VALUE, self.latency
         mine = looks[bids]
-        bid: NDArray[Any] = batch.add(mine.size)
+        bid: NDArray[Any] = batch.add(mine.size, self._forms[1])
         bid["market"], bid["account"], bid["order"] = self.market[mine], self.rows[mine], self._handle[mine]
         bid["op"] = np.where(rest[bids] == 0, CANCEL, np.where(resting[bids] > 0, REPLACE, LIMIT))
         bid["price_ticks"], bid["size_lots"] = price[bids], rest[bids]
-        bid["side"], bid["reason"], bid["latency"] = self.side, BY_VALUE, self.latency
         self._keep += [np.full(who.size, NOBODY), mine]
         self._old += [np.full(who.size, NOBODY), np.where(bid["op"] == REPLACE, self._handle[mine], NOBODY)]
 
@@ -181,6 +193,7 @@ class ValueBuyers(Participant):
         keep, old = np.concatenate(self._keep), np.concatenate(self._old)
         bids = keep >= 0
         self._handle[keep[bids]] = np.where(handles[bids] >= 0, handles[bids], old[bids])
+        self._bidding = bool((self._handle >= 0).any())
 
 
 class ValueSellers(ValueBuyers):

@@ -122,7 +122,7 @@ class Exchange(mesa.Agent):
         for desk in self.desks:
             held = int(accounts.position[desk.slot, self.fund_row])
             if held and desk.settle == settle:
-                value = int(markets.value(desk.market, held, mark_ticks[desk.market]))
+                value = markets.value_of(desk.market, held, int(mark_ticks[desk.market]))
                 total += value - int(accounts.entry_cost[desk.slot, self.fund_row])
         return total
 
@@ -137,11 +137,14 @@ class Exchanges:
         self.venues, self.floor, self.assets = list(venues), floor, assets
         self._start_ticks = start_ticks
         self.desks = [desk for venue in self.venues for desk in venue.desks]
+        self._desk_of = {desk.market: desk for desk in self.desks}
         self.mark_ticks: I64 = start_ticks.copy()
         self.index_ticks: I64 = start_ticks.copy()
         self.forced_any = False
         self.unwound = False
         self.halts = Halts(floor)
+        self._untraded = True
+        """Whether some market has had no trade yet."""
         self._spots = np.flatnonzero(floor.markets.kind == SPOT)
         self._dated = [(venue, desk) for venue in self.venues for desk in venue.desks if desk.expiry_ms]
         self._breakers = [desk.breaker for desk in self.desks if desk.breaker is not None]
@@ -180,7 +183,7 @@ class Exchanges:
             if desk.hours is not None:
                 self._keep_hours(desk, desk.hours)
         now_ms, model = self._now_ms(), self.venues[0].model
-        if self.halts.halted.any() and self.halts.reopen(now_ms, self.mark_ticks, model.tick * 1024):
+        if self.halts.any and self.halts.reopen(now_ms, self.mark_ticks, model.tick * 1024):
             self.rebucket()
 
     def _keep_hours(self, desk: PerpetualDesk, hours: HoursRules) -> None:
@@ -192,19 +195,23 @@ class Exchanges:
 
     def offered(self, best_ticks: I64) -> I64:
         """Best prices int64 (M,) as one can trade at them: 0, as of an empty side, where the market stands still."""
-        best_ticks[self.halts.halted] = 0
+        if self.halts.any:
+            best_ticks[self.halts.halted] = 0
         return best_ticks
 
     def passing(self, messages: NDArray[Any]) -> NDArray[Any]:
         """Messages that may reach their markets, MESSAGE (n,) as given; those to halted markets are refused."""
-        if not self.halts.halted.any():
+        if not self.halts.any:
             return messages
         return self.halts.filter(messages, self._now_ms(), round(self.venues[0].model.setup.tick_s * 1000))
 
     def last_ticks(self) -> I64:
         """Last trade price of each market, int64 (M,); the opening price before the first trade."""
         last = self.floor.books.last_ticks()
-        return np.where(last > 0, last, self._start_ticks)
+        if self._untraded:
+            self._untraded = bool(np.count_nonzero(last) < last.size)
+            last = np.where(last > 0, last, self._start_ticks)
+        return last
 
     def mark(self) -> None:
         """Every index and mark from one snapshot of the books."""
@@ -213,8 +220,7 @@ class Exchanges:
         for desk in self.desks:
             desk.mark(seen, now_ms)
             self.index_ticks[desk.market] = desk.index_ticks
-        self.mark_ticks[self._spots] = last[self._spots]
-        self.index_ticks[self._spots] = last[self._spots]
+        self.mark_ticks[self._spots] = self.index_ticks[self._spots] = last[self._spots]
         for desk in self.desks:
             self.mark_ticks[desk.market] = desk.mark_ticks
         for venue in self.venues:
@@ -302,7 +308,7 @@ class Exchanges:
 
     def indicated_funding_bp(self, market: int) -> float:
         """The funding rate of a perpetual as it would be fixed now, basis points per 8 hours."""
-        desk = next(desk for desk in self.desks if desk.market == market)
+        desk = self._desk_of[market]
         return desk.funding.indicated_bp_8h if desk.funding else 0.0
 
     def check_ladders(self) -> None:

@@ -59,6 +59,11 @@ class Halts:
         self._calls: list[NDArray[Any]] = []
 
     @property
+    def any(self) -> bool:
+        """Whether a market stands still."""
+        return bool(np.count_nonzero(self.until_ms))
+
+    @property
     def halted(self) -> NDArray[np.bool_]:
         """Bool (M,)."""
         return self.until_ms > 0

@@ -1,0 +1,82 @@
+"""The critical point of `october`: multiplier and branching ratio over leverage and depth, beside the oracle.
+
+The oracle is the mean-field cascade: with liquidation density phi and bid density rho of the calm book, n = phi / rho,
+and a fall is 1 / (1 - n) times what it would be without liquidations; n >= 1 runs away (`_october_run`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from experiments._october_design import Cell, Runs
+from experiments._october_tables import Row, errors_of, number, values_of
+
+KEYS = ("multiplier", "branching_ratio", "fall_percent", "mean_field_n", "bad_debt_usd", "liquidated_usd")
+CROSSED = {"multiplier": "fall / news", "branching_ratio": "branching ratio", "mean_field_n": "oracle n"}
+
+
+def critical_table(runs: Runs, cells: Sequence[Cell]) -> dict[str, Any]:
+    """One row a point with means over its runs, and where each ratio crosses one."""
+    table: list[dict[str, Any]] = []
+    every: list[Row] = []
+    for cell in cells:
+        mine = runs.table_rows([cell])
+        every += mine
+        good = [row for row in mine if not row.get("error_type")]
+        means = {key: _mean(good, key) for key in KEYS}
+        n = means["mean_field_n"]
+        oracle = None if n is None or n >= 1 else 1 / (1 - n)
+        point = {"leverage": int(cell.group), "depth_btc": float(cell.variant), "runs": len(good)}
+        table.append({**point, **means, "mean_field_multiplier": oracle})
+    return {
+        "event": cells[0].event,
+        "rows": table,
+        "runs": len(every),
+        "seeds": max((row["runs"] for row in table), default=0),
+        "error": errors_of(every),
+        "crossings": {key: crossing(table, key) for key in CROSSED},
+    }
+
+
+def _mean(rows: Sequence[Row], key: str) -> float | None:
+    values = values_of(rows, key)
+    return float(values.mean()) if values.size else None
+
+
+def crossing(table: Sequence[Row], key: str) -> list[Row]:
+    """For each leverage the depth (BTC) below which a ratio is above one, between points as on a log scale.
+
+    The deepest such place. None: the ratio is above one nowhere (`above` False) or already in the deepest book (True).
+    """
+    found = []
+    for leverage in sorted({row["leverage"] for row in table}):
+        mine = [row for row in table if row["leverage"] == leverage and row[key] is not None]
+        mine.sort(key=lambda row: -row["depth_btc"])
+        depth: float | None = None
+        for thick, thin in pairwise(mine):
+            if thick[key] < 1 <= thin[key]:
+                share = (1 - thick[key]) / (thin[key] - thick[key])
+                depth = math.exp((1 - share) * math.log(thick["depth_btc"]) + share * math.log(thin["depth_btc"]))
+                break
+        found.append({"leverage": leverage, "depth_btc": depth, "above": bool(mine) and mine[0][key] >= 1})
+    return found
+
+
+def place(one: Mapping[str, Any]) -> str:
+    """A crossing in words."""
+    return f"{one['depth_btc']:,.0f} BTC" if one["depth_btc"] else "all" if one["above"] else "-"
+
+
+def critical_text(table: Mapping[str, Any]) -> str:
+    """The points, and where each ratio crosses one."""
+    heads = ("leverage", "depth, BTC", "runs", "fall/news", "branching", "oracle n", "1/(1-n)")
+    keys = ("leverage", "depth_btc", "runs", "multiplier", "branching_ratio", "mean_field_n", "mean_field_multiplier")
+    lines = ["  " + "".join(f"{head:>12}" for head in heads)]
+    lines += ["  " + "".join(f"{number(row[key]):>12}" for key in keys) for row in table["rows"]]
+    for key, words in CROSSED.items():
+        places = [f"{one['leverage']}x {place(one)}" for one in table["crossings"][key]]
+        lines.append(f"  {words} above one below a depth of: {', '.join(places)}")
+    return "\n".join(lines)
