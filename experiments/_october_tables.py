@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.analysis.tails import quantile_interval, value_at_risk
+from abm.rng import stream, uniforms
 from experiments._october_parts import BASE, Group
 
 Row = dict[str, Any]
@@ -27,6 +28,7 @@ VAR_SHARE = 0.95
 LEAST_TAIL = 60
 """With fewer pairs three runs or less lie beyond the value at risk: no change of it is given."""
 RESAMPLES = 2_000
+_RESAMPLE = stream("resampled pairs")
 FALSE_SHARE = 0.05
 STILL_SHARE = 0.1
 ROUNDING = 1e-9
@@ -75,7 +77,8 @@ def values_of(rows: Sequence[Row], key: str, scale: float = 1.0) -> NDArray[np.f
 @lru_cache(maxsize=64)
 def resampled(n: int) -> NDArray[np.int64]:
     """Places of bootstrap samples of n values, int64 (RESAMPLES, n); the same for every measure of the same pairs."""
-    return np.random.Generator(np.random.Philox(1)).integers(0, n, (RESAMPLES, n))
+    draws = uniforms(1, _RESAMPLE, np.arange(RESAMPLES * n), 0, 0)
+    return (draws * n).astype(np.int64).reshape(RESAMPLES, n)
 
 
 def interval(statistics: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:

@@ -32,7 +32,7 @@ def mixed(share: float, whole: Mapping[str, float], **parameters: Any) -> tuple[
 
 
 _RETAIL_COINS = {
-    "open_interest_coins": 90_000,
+    "open_interest_coins": 83_000,
     "entrant_short_coins": 7_000,
     "entrant_long_coins": 5_000,
     "news_coins": 3_900,
@@ -50,10 +50,11 @@ KINDS: tuple[Kind, ...] = (
     Kind("makers: thinning", True, ("makers.thinning_max=1",)),
     Kind("makers: stop after losses", True, ("makers.loss_share=1000",)),
     Kind("arbitrageurs", True, ("arbitrageurs.rate_coins=0.001", "arbitrageurs.reversion_coins=0")),
+    Kind("makers: quotes follow news", True, ("makers.follow_news=0",)),
     Kind("value buyers", True, ("value_buyers.coins=0",)),
+    Kind("value sellers", True, ("value_sellers.coins=0",)),
     Kind("hedgers: closing", True, ("hedgers.close_share=0",)),
-    Kind("treasury company", True, ("treasuries=[]",)),
-    Kind("value sellers", False, ("value_sellers.coins=18500",)),
+    Kind("treasury company", False, ("treasuries=[{coins=5000, debt_usd=280000000, ltv_limit=0.5}]",)),
     Kind("hedgers: sell coins after ADL", False, ("hedgers.sell_unhedged=1",)),
     Kind("beliefs", False, ("retail.beliefs.share=1",)),
     Kind("copy groups", False, ("retail.copying.share=0.3",)),

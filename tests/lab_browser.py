@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,7 @@ class Browser:
         self._session = f"/session/{made['sessionId']}"
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+        self._handle = str(self._call("GET", f"{self._session}/window"))
         self.messages: list[dict[str, Any]] = []
         self.asked: set[str] = set()
 
@@ -81,6 +83,10 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         return self._call("POST", f"{self._session}/execute/sync", {"script": script, "args": list(arguments)})
 
+    def run_async(self, script: str, *arguments: Any) -> Any:
+        """Script that calls its last argument with its value."""
+        return self._call("POST", f"{self._session}/execute/async", {"script": script, "args": list(arguments)})
+
     def wait(self, condition: str, seconds: float = 60.0) -> Any:
         """Wait until an expression of the page is true; its value."""
         until = time.monotonic() + seconds
@@ -104,9 +110,23 @@ class Browser:
 
     def press(self, key: str) -> None:
         """A key, real input."""
+        code = {"Tab": 9, "Enter": 13}.get(key)
+        known = {"windowsVirtualKeyCode": code, "code": key} if code else {}
         for kind in ("keyDown", "keyUp"):
-            text = {"text": key} if kind == "keyDown" and len(key) == 1 else {}
-            self.devtools("Input.dispatchKeyEvent", {"type": kind, "key": key, **text})
+            typed = "\r" if key == "Enter" else key
+            text = {"text": typed} if kind == "keyDown" and len(typed) == 1 else {}
+            self.devtools("Input.dispatchKeyEvent", {"type": kind, "key": key, **text, **known})
+
+    def window(self, handle: str = "") -> str:
+        """Go to another window, a new one without a handle; the handle of the window that is left."""
+        before = self._handle
+        target = handle or self._call("POST", f"{self._session}/window/new", {"type": "window"})["handle"]
+        self._call("POST", f"{self._session}/window", {"handle": target})
+        self._handle = str(target)
+        return before
+
+    def close_window(self) -> None:
+        self._call("DELETE", f"{self._session}/window")
 
     def words(self, selector: str) -> str:
         return str(self.run("return document.querySelector(arguments[0]).textContent", selector))

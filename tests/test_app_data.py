@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from abm import MarketModel
-from abm.app import controls, series, story, tabs
-from abm.app.replay import Replay
-from abm.app.session import Arm, Session, Watcher, read_tab
-from abm.events import LIQUIDATION
-from abm.recorder import Recorder
-from abm.results import RunWriter
+from abm.app import about, controls, ledger, past, series, story, tabs
+from abm.app.session import Arm
+from abm.app.watcher import Watcher
+from abm.events import BY_LIQUIDATION, FILL_EVENT, LIQUIDATION
 from abm.scenario import Scenario, load_scenario
 from abm.state import SELL
 
@@ -51,25 +48,6 @@ def digest(scenario: Scenario) -> str:
     found = Hashing()
     MarketModel(scenario, recorder=found).run()
     return found.digest.hexdigest()
-
-
-def live(session: Session, since: int = 0, tab: str = "market", **arguments: Any) -> dict[str, Any]:
-    """Frames until the model stands."""
-    seen = -1
-    for _ in range(500):
-        frame = session.frame(-1, since, 0, seen, tab, arguments)
-        seen = frame["version"]
-        if not frame["building"] and frame.get("tab", {}).get("name") == tab:
-            return frame
-    raise AssertionError("no model")
-
-
-def until(session: Session, tick: int) -> None:
-    for _ in range(6_000):
-        if session.arms and session.arms[0].model.tick >= tick:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"tick {tick} did not come")
 
 
 # --- numbers equal the model's ----------------------------------------------------------------------------------------
@@ -107,7 +85,7 @@ def test_bins_hold_all_forced_flow(arm: Arm) -> None:
 
 
 def test_log_counts_every_liquidation(arm: Arm) -> None:
-    kept, lines = arm.watcher.kept, arm.watcher.lines
+    kept, lines = arm.watcher.kept, arm.watcher.lines[0]
     longs = kept[(kept["kind"] == LIQUIDATION) & (kept["side"] == SELL)]
     assert longs.size
     assert {line["tick"] for line in lines if line["kind"] == "long"} == set(longs["tick"].tolist())
@@ -130,7 +108,9 @@ def test_chain_goes_back_through_causes(arm: Arm) -> None:
 
 def test_accounts_are_the_tables(arm: Arm) -> None:
     model = arm.model
-    shown = tabs.traders(model)
+    place = model.places[0]
+    now = ledger.ledger_now(model, place)
+    shown = ledger.traders(model, place, now)
     slot = int(model.markets.slot[model.perp])
     away = [abs(row["distance_percent"]) for row in shown["rows"]]
     assert away == sorted(away)
@@ -142,26 +122,84 @@ def test_accounts_are_the_tables(arm: Arm) -> None:
         ticks = int(desk.ladder.liquidation_ticks(np.array([at]))[0])
         assert row["liquidation_usd"] == ticks * model.markets.tick_dollars[model.perp]
     handle = next(agent for agent in model.agents if type(agent).__name__ == "RetailTrader" and agent.position)
-    row = tabs.account(model, int(handle.row))
+    row = ledger.account(model, place, now, int(handle.row))
     beside = row["cash_usd"] if row["mode"] == "isolated" else 0.0  # free cash does not stand for an isolated position
     assert row["equity_usd"] + beside == pytest.approx(handle.equity)
     assert row["liquidation_usd"] == pytest.approx(handle.liquidation_price)
 
 
-def test_every_tab_is_plain_data(arm: Arm) -> None:
-    for name in ("market", "book", "traders", "venue", "treasuries", "heatmap"):
-        json.dumps(read_tab(arm, name, {"account": 400, "order": "largest"}), allow_nan=False)
-    book = tabs.book(arm.model)
-    ticks, lots = arm.model.books.ladder(arm.model.perp, 1)
+def test_every_tab_is_plain_data_and_the_models(arm: Arm) -> None:
+    model = arm.model
+    for name in ("book", "traders", "venue", "treasuries", "heatmap"):
+        json.dumps(arm.past.now(name, 0, {"account": 400, "order": "largest"}), allow_nan=False)
+    book = arm.past.now("book", 0, {})["data"]
+    ticks, lots = model.books.ladder(model.perp, 1)
     near = np.abs(ticks * 0.1 / book["mid_usd"] - 1) <= tabs.BOOK_REACH
-    assert sum(book["bids"]["makers"]) + sum(book["bids"]["others"]) == pytest.approx(float(lots[near].sum()) * 0.001)
-    venue = tabs.venue(arm.model)
-    assert venue["fund_usd"] == arm.model.exchanges.fund_equity(0) / 1e6
-    assert venue["queues"]["shorts"]["first"]
-    company = tabs.treasuries(arm.model)["companies"][0]
-    assert company["ltv_percent"] == pytest.approx(100 * arm.model.latest["treasury_ltv"])
-    longs, shorts = tabs.liquidation_profile(arm.model, tabs.map_edges(116_830.0))
+    resting = sum(sum(book["bids"][kind]) for kind in ("makers", "people", "forced"))
+    assert resting == pytest.approx(float(lots[near].sum()) * 0.001)
+    venue = arm.past.now("venue", 0, {})["data"]
+    assert venue["fund_usd"] == model.exchanges.fund_equity(0) / 1e6
+    queue = venue["queues"]["shorts"]["first"]
+    assert queue and venue["ranked"]
+    closed = [one["taken_coins"] > 0 for one in queue]
+    assert closed == sorted(closed, reverse=True)  # the queue is closed from its head
+    company = arm.past.now("treasuries", 0, {})["data"]["companies"][0]
+    assert company["ltv_percent"] == pytest.approx(100 * model.latest["treasury_ltv"])
+    longs, shorts = arm.past.kept[0].maps[-1][1:]
     assert sum(longs) > 0 and sum(shorts) > 0
+
+
+def test_book_shows_all_forced_trades(arm: Arm) -> None:
+    """What forced orders traded in the last minute, by price; all of it, near and beyond the reach of the chart."""
+    book = arm.past.now("book", 0, {})["data"]
+    shown = sum(sum(book[side]["traded_by_force"]) + book[side]["forced_beyond"] for side in ("bids", "asks"))
+    kept = arm.watcher.kept
+    forced = kept[
+        (kept["kind"] == FILL_EVENT) & (kept["reason"] == BY_LIQUIDATION) & (kept["market"] == arm.model.perp)
+    ]
+    late = forced[forced["tick"] > arm.model.tick - tabs.FORCED_S]
+    assert late.size and shown == pytest.approx(float(late["size_lots"].sum()) * 0.001)
+
+
+def test_the_past_is_what_the_tabs_showed(arm: Arm) -> None:
+    """At an earlier tick every tab is what it was then."""
+    made = Arm.of(arm.scenario, "again")
+    for _ in range(40):
+        made.step()
+    for name in ("book", "venue", "treasuries", "traders"):
+        then = made.past.now(name, 0, {"account": 400})
+        assert arm.past.at(name, 0, 40, {"account": 400}) == then, name
+        assert arm.past.at(name, 0, 40, {})["tick"] == 40
+    assert arm.past.at("heatmap", 0, 40, {})["data"]["columns"][:41] == made.past.kept[0].maps
+    ticks, values = arm.past.kept[0].ledgers.history(400, 40)
+    assert ticks == list(range(41)) and values[0, -1] == made.model.accounts.position[0, 400]
+    assert arm.past.at("book", 0, -1, {}) == {"tick": -1, "data": None}
+
+
+def test_readings_of_a_long_run_are_bounded() -> None:
+    scenario = load_scenario("october-2025")
+    assert scenario.ticks == 6_000 and past.kept_every(scenario) == 20
+    assert past.kept_every(load_scenario("tiny")) == 1
+
+
+def test_every_venue_and_altcoin_has_its_own_numbers() -> None:
+    for name, expected in (("two-venues", 2), ("altcoin-spillover", 4)):
+        scenario = load_scenario(name).changed({"accounts": 200})
+        made = Arm.of(scenario, "")
+        for _ in range(15):
+            made.step()
+        places = past.places_of(made.model)
+        assert len(places) == len(about.places_of(scenario)) >= min(expected, 2)
+        seen = set()
+        for number, place in enumerate(places):
+            shown = made.told(number, 15)["columns"]
+            dollars = made.model.markets.tick_dollars[place.perp]
+            assert shown["mark_usd"][-1] == made.model.exchanges.mark_ticks[place.perp] * dollars
+            assert len(shown["tick"]) == len(made.told(0, 15)["columns"]["tick"])
+            for tab in ("book", "traders", "venue", "treasuries", "heatmap"):
+                json.dumps(made.past.now(tab, number, {}), allow_nan=False)
+            seen.add(shown["mark_usd"][-1])
+        assert len(seen) == len(places)
 
 
 def test_looking_changes_nothing() -> None:
@@ -171,7 +209,7 @@ def test_looking_changes_nothing() -> None:
     while watched.model.running:
         watched.step()
         for name in ("book", "traders", "venue", "treasuries", "heatmap"):
-            read_tab(watched, name, {"account": 100})
+            watched.past.now(name, 0, {"account": 100})
     assert watched.watcher.digest.hexdigest() == digest(scenario)  # type: ignore[attr-defined]
 
 
@@ -186,7 +224,7 @@ def test_controls_say_what_the_scenario_has(name: str) -> None:
 
 @pytest.mark.parametrize("control", controls.CONTROLS, ids=lambda control: control.key)
 def test_every_control_changes_the_scenario(control: controls.Control) -> None:
-    base = load_scenario("october-2025")
+    base = load_scenario("tiny")
     wanted: Any = {"switch": True, "select": "pro-rata"}.get(control.kind, control.low + 3 * control.step)
     wanted = {"treasury": 6_000, "treasury_debt": 200, "accounts": 500}.get(control.key, wanted)
     changed = controls.applied(base, {control.key: wanted})
@@ -213,7 +251,7 @@ def test_every_control_changes_the_scenario(control: controls.Control) -> None:
 )
 def test_bad_input_has_a_message_beside_it(values: dict[str, Any], key: str, part: str) -> None:
     with pytest.raises(controls.FieldError) as error:
-        controls.applied(load_scenario("october-2025"), values)
+        controls.applied(load_scenario("tiny"), values)
     assert part in error.value.by_key[key], error.value.by_key
 
 
@@ -250,91 +288,3 @@ def test_toml_is_short_where_it_can_be(tmp_path: Path) -> None:
     unknown = controls.as_toml(scenario, "no-such-file")
     (tmp_path / "all.toml").write_text(unknown, encoding="utf-8")
     assert load_scenario(tmp_path / "all.toml").resolved() == scenario.resolved()
-
-
-# --- sessions ---------------------------------------------------------------------------------------------------------
-def test_a_session_plays_pauses_steps_and_resets() -> None:
-    session = Session(load_scenario("tiny"), "tiny")
-    try:
-        frame = live(session)
-        assert frame["about"]["ticks"] == 120 and not frame["playing"]
-        session.set_speed(0)
-        session.play(True)
-        until(session, 10)
-        session.play(False)
-        session.step()
-        time.sleep(0.3)
-        tick = session.arms[0].model.tick
-        time.sleep(0.2)
-        assert session.arms[0].model.tick == tick
-        epoch = session.epoch
-        with pytest.raises(controls.FieldError):
-            session.reset({"depth": -1})
-        time.sleep(0.2)
-        assert session.epoch == epoch and session.arms[0].model.tick == tick  # the model stays
-        session.reset({"seed": 3, "depth": 1000})
-        for _ in range(200):
-            if session.epoch > epoch:
-                break
-            time.sleep(0.02)
-        setup = session.arms[0].model.setup
-        assert (setup.seed, setup.makers.depth_coins, session.arms[0].model.tick) == (3, 1000.0, 0)
-    finally:
-        session.close()
-    assert session.arms == []
-
-
-def test_two_windows_share_nothing() -> None:
-    one, other = Session(load_scenario("tiny"), "tiny"), Session(load_scenario("tiny"), "tiny")
-    try:
-        live(one), live(other)
-        one.shock(-5)
-        one.step(4)
-        until(one, 4)
-        time.sleep(0.1)
-        assert other.arms[0].model.tick == 0 and len(other.arms[0].scenario.news) == 1
-        assert one.arms[0].scenario.news[-1].change_percent == -5
-    finally:
-        one.close(), other.close()
-
-
-def test_compare_runs_two_rules_in_step() -> None:
-    session = Session(load_scenario("tiny").changed(FALL), "tiny")
-    try:
-        live(session)
-        with pytest.raises(controls.FieldError):
-            session.compare({})
-        session.compare({"rule": "pro-rata"})
-        for _ in range(200):
-            if session.epoch == 2:
-                break
-            time.sleep(0.02)
-        session.step(60)
-        until(session, 60)
-        time.sleep(0.1)
-        frame = session.frame(-1, 0, 0, -1, "market", {})
-        assert [arm.model.tick for arm in session.arms] == [60, 60]
-        assert frame["about"]["arms"] == ["as it is", "changed"]
-        first, second = (arm["columns"]["perp_usd"] for arm in frame["arms"])
-        assert first[:20] == second[:20]  # the same seed and, so far, the same world
-    finally:
-        session.close()
-
-
-# --- replay -----------------------------------------------------------------------------------------------------------
-def test_a_finished_run_tells_the_same(tmp_path: Path) -> None:
-    scenario = load_scenario("tiny").changed({**FALL, "duration_s": 60})
-    with RunWriter(tmp_path / "run", scenario=scenario.resolved(), name="tiny", title="", seed=1) as writer:
-        MarketModel(scenario, recorder=writer).run()
-        writer.finish({}, [])
-        writer.publish()
-    seen = Watcher()
-    MarketModel(scenario, recorder=seen).run()
-    frame = Replay(tmp_path / "run").frame(-1, 0, 0, -1, "market", {})
-    assert frame["arms"][0]["columns"] == series.columns(seen.steps_array, 1.0)
-    assert frame["arms"][0]["lines"] == seen.lines
-    assert "extends" in Replay(tmp_path / "run").toml()
-
-
-def test_watcher_is_a_recorder() -> None:
-    assert isinstance(Watcher(), Recorder)

@@ -221,7 +221,7 @@ def test_rare_events_in_words(run: Path) -> None:
 
 # --- assumptions ------------------------------------------------------------------------------------------------------
 def test_values_that_differ_come_first_with_grade_and_range() -> None:
-    scenario = load_scenario("october-2025", ["retail.panic=3.0", "makers.count=21", "treasuries.0.coins=5100"])
+    scenario = load_scenario("october-2025", ["retail.panic=3.0", "makers.count=21", "treasuries=[{coins=5100}]"])
     items = {item.path: item for item in assumptions.assumptions(scenario)}
     panic = items["retail.panic"]
     assert panic.differs and panic.outside and panic.grade == "calibrated" and panic.default != panic.value

@@ -118,10 +118,10 @@ def test_deeper_falls_sell_more_and_end_lower() -> None:
 
 
 def test_the_default_company_of_a_scenario() -> None:
-    companies = companies_of(load_scenario("october-2025"))
+    companies = companies_of(load_scenario("october-2025", ["treasuries=[{coins=5000}]"]))
     assert [one.name for one in companies] == ["company"] and companies[0].coins == 5_000
     with pytest.raises(SettingsError, match="no treasury company"):
-        companies_of(load_scenario("calm", ["treasuries=[]"]))
+        companies_of(load_scenario("october-2025"))
 
 
 def test_the_command_writes_tables_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

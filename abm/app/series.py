@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 NICE_S = (1, 2, 5, 10, 15, 30, 60, 300, 900, 3_600, 14_400, 86_400)
 """Lengths of bins in seconds."""
-BARS, BUBBLES = 100, 600
+BARS, BUBBLES = 100, 200
 """At most so many bars and bubbles of a side across a whole run."""
 PLAIN = (
     *("perp_usd", "perp_high_usd", "perp_low_usd", "mark_usd", "spot_usd", "fair_usd", "depth_bid_usd"),

@@ -37,6 +37,7 @@ TYPES = {
 }
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'none'"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+TABS = ("book", "heatmap", "venue", "treasuries", "traders")
 WINDOWS = 12
 """Sessions at a time; each holds a model."""
 GONE_S, LOOK_S = 40.0, 2.0
@@ -97,10 +98,18 @@ class Lab:
     # --- what a window asks -------------------------------------------------------------------------------------------
     def frame(self, session: Session | Replay, query: Mapping[str, str]) -> Plain:
         """What is new, see `Session.frame`."""
-        whole = {name: int(query.get(name, "-1")) for name in ("epoch", "since", "lines", "seen", "account")}
-        arguments = {"account": whole["account"], "order": query.get("order", "nearest")}
-        since = (whole["epoch"], max(whole["since"], 0), max(whole["lines"], 0), whole["seen"])
-        return session.frame(*since, query.get("tab", "market"), arguments)
+        epoch, since, seen, place = (int(query.get(name, "-1")) for name in ("epoch", "since", "seen", "place"))
+        lines = [max(int(part), 0) for part in query.get("lines", "").split(",") if part]
+        return session.frame(epoch, max(since, 0), lines, seen, max(place, 0))
+
+    def tab(self, session: Session | Replay, query: Mapping[str, str]) -> Plain:
+        """One tab, see `Session.tab`."""
+        name = query.get("tab", "")
+        if name not in TABS:
+            raise controls.FieldError({"": f"there is no tab {name!r}"})
+        whole = {key: int(query.get(key, default)) for key, default in (("account", "-1"), ("have", "0"))}
+        arguments = {"account": whole["account"], "have": max(whole["have"], 0), "order": query.get("order", "nearest")}
+        return session.tab(name, int(query.get("place", "0")), int(query.get("at", "-1")), arguments)
 
     def act(self, session: Session | Replay, wish: Mapping[str, Any]) -> Plain:
         """Carry out one wish of a window. Raises `FieldError`."""
@@ -108,7 +117,7 @@ class Lab:
         if action == "toml":
             return {"toml": session.toml()}
         if action == "chain":
-            return {"chain": session.chain(int(wish.get("seq", -1)))}
+            return {"chain": session.chain(int(wish.get("seq", -1)), int(wish.get("arm", 0)))}
         if isinstance(session, Replay):
             raise controls.FieldError({"": "a finished run stands still: open a live model"})
         wishes: Mapping[Any, Callable[[], None]] = {
@@ -156,6 +165,9 @@ class Handler(BaseHTTPRequestHandler):
         if where.path == "/api/frame":
             query = {name: values[-1] for name, values in parse_qs(where.query).items()}
             self._answer(lambda: self.lab.frame(self._session(query.get("session", "")), query))
+        elif where.path == "/api/tab":
+            query = {name: values[-1] for name, values in parse_qs(where.query).items()}
+            self._answer(lambda: self.lab.tab(self._session(query.get("session", "")), query))
         elif where.path == "/api/runs":
             self._answer(lambda: {"runs": list(self.lab.run_folders())})
         elif where.path == "/palette.css":

@@ -1,7 +1,7 @@
 """One window's own model: a worker thread steps it, and nobody else touches it.
 
-The window's requests only read what the worker has published (columns of finished ticks, log lines, the tab it asked
-for) and leave wishes: play, pause, step, reset, shock. Two windows share nothing. A session whose window is gone is
+The window's requests only read what the worker has published (columns of finished ticks, log lines, readings of the
+tabs) and leave wishes: play, pause, step, reset, shock. Two windows share nothing. A session whose window is gone is
 closed, and its models go with it.
 """
 
@@ -10,17 +10,14 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from abm.app import controls, series, story, tabs
-from abm.events import EVENT
-from abm.recorder import Recorder, forced_rows
-from abm.records import joined
+from abm.app import controls, story
+from abm.app.about import about, told
+from abm.app.past import Past
+from abm.app.watcher import Watcher
 from abm.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -29,51 +26,22 @@ if TYPE_CHECKING:
 Plain = dict[str, Any]
 WAIT_S = 8.0
 """A request for news is answered after so long even if there is none."""
-TAB_S, MAP_COLUMNS = 0.2, 240
-"""Least time between two readings of a tab while the model runs; columns of the map of liquidation prices."""
 FASTEST = 0.0
-
-
-class Watcher(Recorder):
-    """A recorder that keeps the ticks, and of the events those that tell the story (no ordinary fills but causes)."""
-
-    def __init__(self) -> None:
-        super().__init__("fills")
-        self.story: list[NDArray[np.void]] = []
-        self.lines: list[story.Line] = []
-        self._fresh: NDArray[np.void] | None = None
-        self._teller = story.Teller()
-
-    def events(self, rows: NDArray[np.void]) -> None:
-        """Events of one tick; what is no ordinary fill is kept."""
-        self._fresh = forced_rows(rows) if rows.size else None
-        if self._fresh is not None and self._fresh.size:
-            self.story.append(self._fresh)
-
-    def step(self, row: Any) -> None:
-        """The tick is over: its lines of the log."""
-        super().step(row)
-        if self._fresh is not None and self._fresh.size:
-            mark = float(self.steps_array["mark_usd"][-1])
-            self.lines += self._teller.lines(self._fresh, self.facts, mark)
-        self._fresh = None
-
-    @property
-    def kept(self) -> NDArray[np.void]:
-        """All events kept, by seq."""
-        return joined(self.story) if self.story else np.zeros(0, EVENT)
+BREATH_SHARE, BREATH_S = 0.08, 0.002
+"""After a tick the worker stands still for this share of its time, at most so long, so that requests are answered."""
+ANSWER_S = 30.0
+"""How long a request waits for the model to end its tick."""
 
 
 @dataclass
 class Arm:
-    """One model of a session; a comparison has two. `map` has the liquidation profile by time."""
+    """One model of a session; a comparison has two. `past` has what the tabs showed at earlier ticks."""
 
     scenario: Scenario
     words: str
     watcher: Watcher
     model: MarketModel
-    map: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
-    map_every: int = 1
+    past: Past
 
     @classmethod
     def of(cls, scenario: Scenario, words: str, watcher: Callable[[], Watcher] = Watcher) -> Arm:
@@ -81,22 +49,20 @@ class Arm:
         from abm.model import MarketModel
 
         kept = watcher()
-        arm = cls(scenario, words, kept, MarketModel(scenario, recorder=kept))
-        arm.map_every = max(1, scenario.ticks // MAP_COLUMNS)
-        arm.note_map()
-        return arm
+        kept.alts = [coin.name for coin in scenario.alts]
+        model = MarketModel(scenario, recorder=kept)
+        return cls(scenario, words, kept, model, Past(model, kept))
 
     def step(self) -> None:
         """One tick, if there is one left."""
         if self.model.running:
             self.model.step()
-            if self.model.tick % self.map_every == 0:
-                self.note_map()
+            self.past.after_step()
 
-    def note_map(self) -> None:
-        """One column of the map."""
-        edges = tabs.map_edges(self.scenario.world.start_price_usd)
-        self.map.append((self.model.tick, *tabs.liquidation_profile(self.model, edges)))
+    def told(self, number: int, upto: int, since: int = 0, from_line: int = 0) -> Plain:
+        """Ticks until `upto`, bins and lines of one of its places."""
+        steps, lines = self.watcher.steps_of(number)[:upto], self.watcher.lines[number]
+        return told(self.scenario, steps, lines, since, from_line) | {"running": self.model.running}
 
     def shock(self, percent: Any) -> None:
         """A change of the fair value in the next tick; it belongs to the scenario from now on."""
@@ -124,9 +90,6 @@ class Session:
         self.touched = time.monotonic()
         self._changed = threading.Condition()
         self._wishes: list[Callable[[], None]] = []
-        self._tab: tuple[str, Mapping[str, Any]] = ("market", {})
-        self._shown: Plain = {}
-        self._shown_at = (-1, 0.0)
         self._due = 0.0
         self._wish(lambda: self._build([(base, "as it is")]))
         self._worker = threading.Thread(target=self._work, name="lab model", daemon=True)
@@ -213,11 +176,10 @@ class Session:
                     wish()
                 if self.playing:
                     self._play()
-                self._read_tab(force=bool(wishes) or not self.playing)
             except Exception as error:  # the window says what happened; the server and other windows go on
                 self.problem, self.playing = f"{type(error).__name__}: {error}", False
             self._say()
-        self.arms, self._shown = [], {}
+        self.arms = []
         gc.collect()  # a model is large, and dies in a reference cycle
 
     def _say(self) -> None:
@@ -248,117 +210,78 @@ class Session:
                     if self._wishes or self.closed or self._due > time.monotonic():
                         return
             self._due = max(self._due + tick_s, time.monotonic() - 0.1)
+        begin = time.perf_counter()
         self._step()
-
-    def _read_tab(self, force: bool) -> None:
-        if not self.arms:
-            return
-        now, tick = time.monotonic(), self.arms[0].model.tick
-        if not force and (self._shown_at[0] == tick or now - self._shown_at[1] < TAB_S):
-            return
-        name, arguments = self._tab
-        self._shown = {"name": name, "tick": tick, **read_tab(self.arms[0], name, arguments)}
-        self._shown_at = (tick, now)
+        time.sleep(min(BREATH_SHARE * (time.perf_counter() - begin), BREATH_S))  # requests that wait go first
 
     # --- what the window reads ----------------------------------------------------------------------------------------
-    def frame(self, epoch: int, since: int, lines: int, seen: int, tab: str, arguments: Mapping[str, Any]) -> Plain:
-        """What is new for a window that has `since` ticks and `lines` log lines of `epoch`, as of version `seen`.
+    def frame(self, epoch: int, since: int, lines: Sequence[int], seen: int, place: int = 0) -> Plain:
+        """What is new for a window that has `since` ticks and so many log lines of each model of `epoch`, as of `seen`.
 
         Waits for news when there is none.
         """
         self.touched = time.monotonic()
-        if (tab, arguments) != self._tab:
-            self._tab = (tab, arguments)
-            self._wish(lambda: None)
         with self._changed:
             if self.version == seen and not self.closed:
                 self._changed.wait(WAIT_S)
             version, arms, now = self.version, list(self.arms), self.epoch
         self.touched = time.monotonic()
         if epoch != now:
-            since = lines = 0
+            since, lines = 0, ()
         found: Plain = {
             **{"version": version, "epoch": now, "playing": self.playing, "problem": self.problem},
             **{"kind": "live", "building": not arms and not self.problem, "speed": self.speed, "closed": self.closed},
         }
         if arms:
-            found["arms"] = [arm_frame(arm, since, lines if not i else 0) for i, arm in enumerate(arms)]
-            found |= {"since": since, "lines_from": lines, "tab": self._shown}
+            place = place if 0 <= place < len(arms[0].past.places) else 0
+            have = [*lines, *(0 for _ in arms)]
+            upto = min(arm.watcher.steps_array.size for arm in arms)
+            found["arms"] = [arm.told(place, upto, since, have[i]) for i, arm in enumerate(arms)]
+            found |= {"since": since, "lines_from": have[: len(arms)]}
             if epoch != now:
-                found["about"] = about(arms[0].scenario, self.source) | {"arms": [arm.words for arm in arms]}
+                found["about"] = about(arms[0].scenario, self.source, place) | {"arms": [arm.words for arm in arms]}
         return found
 
-    def chain(self, seq: int) -> list[story.Line]:
-        """What an event goes back to."""
+    def tab(self, name: str, place: int, at: int, arguments: Mapping[str, Any]) -> Plain:
+        """A tab of every model as it stands (`at` < 0), or as it was at the last reading before the end of tick `at`.
+
+        The model itself is read between two ticks by the thread that steps it.
+        """
+        self.touched = time.monotonic()
         arms = self.arms
-        return story.chain(arms[0].watcher.kept, seq, arms[0].watcher.facts) if arms else []
+        if not arms:  # it is still being built
+            return {"name": name, "epoch": self.epoch, "place": place, "arms": [{"tick": -1, "data": None}]}
+        if not 0 <= place < len(arms[0].past.places):
+            raise controls.FieldError({"": "there is no such place"})
+        if 0 <= at < arms[0].model.tick or name == "heatmap":
+            shown = [arm.past.at(name, place, at if at >= 0 else arm.model.tick, arguments) for arm in arms]
+        else:
+            shown = self._ask(lambda: [arm.past.now(name, place, arguments) for arm in arms])
+        return {"name": name, "epoch": self.epoch, "place": place, "arms": shown}
+
+    def _ask(self, question: Callable[[], list[Plain]]) -> list[Plain]:
+        """The answer of the thread that steps the models; no data while it does something longer than a tick."""
+        answered, answer = threading.Event(), []
+
+        def wish() -> None:
+            try:
+                answer.extend(question())
+            finally:
+                answered.set()
+
+        self._wish(wish)
+        answered.wait(ANSWER_S)
+        return answer or [{"tick": -1, "data": None}]
+
+    def chain(self, seq: int, arm: int = 0) -> list[story.Line]:
+        """What an event of a model goes back to."""
+        arms = self.arms
+        if not 0 <= arm < len(arms):
+            return []
+        return story.chain(arms[arm].watcher.kept, seq, arms[arm].watcher.facts)
 
     def toml(self) -> str:
-        """The scenario of the (first) model as text, shocks included."""
+        """The scenario of the (last) model as text, shocks included."""
         if not self.arms:
             raise controls.FieldError({"": "the model is still being built"})
         return controls.as_toml(self.arms[-1].scenario, self.source)
-
-
-def about(scenario: Scenario, source: str) -> Plain:
-    """What a window must know of a scenario once."""
-    duration = scenario.duration_s
-    return {
-        **{"name": scenario.name, "title": scenario.title, "source": source, "seed": scenario.seed},
-        **{"accounts": scenario.accounts, "ticks": scenario.ticks, "tick_s": scenario.tick_s},
-        "start_ms": round(scenario.start.timestamp() * 1000),
-        "duration_s": duration,
-        "venue": scenario.venue.title,
-        "controls": controls.described(scenario),
-        "bar_s": series.bin_s(duration, series.BARS, scenario.tick_s),
-        "bubble_s": series.bin_s(duration, series.BUBBLES, max(10.0 if duration > 1_000 else 1.0, scenario.tick_s)),
-        "depth_normal_usd": scenario.makers.depth_coins * scenario.world.start_price_usd,
-        "map_edges_usd": tabs.map_edges(scenario.world.start_price_usd).tolist(),
-        "news": [
-            {"seconds": scenario.news_seconds(item), "label": item.label or item.name, "percent": item.change_percent}
-            for item in scenario.news
-        ],
-    }
-
-
-def arm_frame(arm: Arm, since: int, lines: int) -> Plain:
-    """New ticks, bins and lines of one model."""
-    steps, facts = arm.watcher.steps_array, about_bins(arm.scenario)
-    told = arm.watcher.lines
-    return {
-        "columns": series.columns(steps, arm.scenario.tick_s, since),
-        "bars": series.forced_bins(steps, arm.scenario.tick_s, facts[0], since) if steps.size > since else [],
-        "bubbles": series.forced_bins(steps, arm.scenario.tick_s, facts[1], since) if steps.size > since else [],
-        "lines": told[lines:],
-        "running": arm.model.running,
-        "news": [
-            {"seconds": arm.scenario.news_seconds(item), "label": item.label or item.name} for item in arm.scenario.news
-        ],
-    }
-
-
-def about_bins(scenario: Scenario) -> tuple[float, float]:
-    """Lengths of bars and of bubbles, seconds."""
-    duration, tick_s = scenario.duration_s, scenario.tick_s
-    bubbles = series.bin_s(duration, series.BUBBLES, max(10.0 if duration > 1_000 else 1.0, tick_s))
-    return series.bin_s(duration, series.BARS, tick_s), bubbles
-
-
-def read_tab(arm: Arm, name: str, arguments: Mapping[str, Any]) -> Plain:
-    """The data of a tab as of the tick the model stands at."""
-    model = arm.model
-    if name == "book":
-        return {"data": tabs.book(model)}
-    if name == "traders":
-        picked = int(arguments.get("account", -1))
-        data = tabs.traders(model, str(arguments.get("order", "nearest")), picked)
-        if data["picked"]:
-            data["story"] = story.account_story(arm.watcher.kept, picked, arm.watcher.facts)
-        return {"data": data}
-    if name == "venue":
-        return {"data": tabs.venue(model)}
-    if name == "treasuries":
-        return {"data": tabs.treasuries(model)}
-    if name == "heatmap":
-        return {"data": {"columns": [list(column) for column in arm.map]}}
-    return {"data": {}}

@@ -6,12 +6,13 @@ seq, kind (colour and filter), words, detail, usd, account (-1 = none).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from abm.event_words import Facts, coins, sentence
 from abm.events import (
     BAD_DEBT,
     BY_LIQUIDATION,
@@ -20,11 +21,9 @@ from abm.events import (
     FILL_EVENT,
     FUNDING,
     HALT,
-    KIND_NAMES,
     LIQUIDATION,
     MARGIN_CALL,
     NEWS,
-    REASON_NAMES,
     REOPEN,
     ROUND_CAP,
     SETTLEMENT,
@@ -33,15 +32,9 @@ from abm.events import (
 from abm.state import BUY, SELL
 
 Line = dict[str, Any]
-Facts = Mapping[str, Any]
+GROUPS = {NEWS: "news", COVENANT: "treasury", DELEVERAGE: "adl", TAKEOVER: "fund", BAD_DEBT: "fund"}
 CHAIN_LENGTH = 40
 STORY_LINES = 200
-
-
-def coins(rows: NDArray[np.void], facts: Facts) -> NDArray[np.float64]:
-    """Sizes in coins."""
-    lot = np.array([market["lot_coins"] for market in facts["markets"]])
-    return np.asarray(rows["size_lots"] * lot[rows["market"]])
 
 
 def usd(rows: NDArray[np.void], facts: Facts) -> NDArray[np.float64]:
@@ -75,14 +68,32 @@ def lines(rows: NDArray[np.void], facts: Facts, mark_usd: float) -> list[Line]:
     return found
 
 
-class Teller:
-    """Lines of tick after tick; news that moves the value for many ticks is told once, when it begins."""
+def places(facts: Facts, alts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What a log can be about: each venue's coin, then each of `alts` at the lead venue: coin and market numbers."""
+    markets, found = facts["markets"], []
+    coin = next(one["base"] for one in markets if one["kind"] == "perpetual")
+    for venue, base in [*((name, coin) for name in facts["venues"]), *((facts["venues"][0], alt) for alt in alts)]:
+        mine = [n for n, one in enumerate(markets) if one["venue"] == venue and one["base"] == base]
+        found.append({"coin": base, "markets": mine})
+    others = set(range(len(markets))).difference(*(one["markets"] for one in found))
+    found[0]["markets"] += sorted(others)  # what belongs to no other place is told at the lead venue
+    return found
 
-    def __init__(self) -> None:
+
+class Teller:
+    """Lines of tick after tick about one of `places`.
+
+    News that moves the value for many ticks is told once, when it begins; events of no market are told everywhere.
+    """
+
+    def __init__(self, place: Mapping[str, Any]) -> None:
+        self.place = place
+        self._markets = np.array([-1, *place["markets"]])
         self._news_tick = -1
 
     def lines(self, rows: NDArray[np.void], facts: Facts, mark_usd: float) -> list[Line]:
         """The new lines of one tick."""
+        rows = rows[np.isin(rows["market"], self._markets) | (rows["kind"] == NEWS)]
         told = lines(rows, facts, mark_usd)
         news = next((line for line in told if line["kind"] == "news"), None)
         if news is not None:
@@ -146,7 +157,7 @@ def _covenant(mine: NDArray[np.void], _rows: Any, facts: Facts, _mark: float) ->
     found = []
     for row, many in zip(mine, coins(mine, facts), strict=True):
         ltv = float(row["amount"]) / 1e4
-        words = f"Treasury must sell {float(many):,.0f} BTC"
+        words = f"Treasury must sell {float(many):,.0f} {facts['markets'][int(row['market'])]['base']}"
         found.append(_line(row, "treasury", words, f"loan to value {ltv:.1f} %", 0.0, int(row["account"])))
     return found
 
@@ -182,26 +193,11 @@ TELLERS: tuple[tuple[int, Callable[..., list[Line]]], ...] = (
 # --- causes and accounts ----------------------------------------------------------------------------------------------
 def _words(row: np.void, facts: Facts) -> tuple[str, str]:
     """Kind and words of one event."""
-    kind, market = int(row["kind"]), int(row["market"])
-    one = np.array([row], row.dtype)
-    size = float(coins(one, facts)[0]) if market >= 0 else 0.0
-    price = float(row["price_ticks"]) * (facts["markets"][market]["tick_dollars"] if market >= 0 else 0.0)
-    side = int(row["side"])
+    kind, side = int(row["kind"]), int(row["side"])
     colour = "long" if side == SELL else "short"
-    if kind == FILL_EVENT:
-        forced = int(row["reason"]) == BY_LIQUIDATION
-        verb = ("sold" if side == SELL else "bought") if side else "traded"
-        what = "forced order" if forced else REASON_NAMES[int(row["reason"])]
-        return (colour if forced else "market"), f"{verb} {size:,.3f} BTC at {price:,.1f} ({what})"
-    if kind == LIQUIDATION:
-        word = "long" if side == SELL else "short"
-        return colour, f"{word} of account {int(row['account']):,} liquidated: {size:,.3f} BTC"
-    if kind == NEWS:
-        return "news", f"news: fair value {signed(float(row['amount']) / 1e4, 2)} %"
-    if kind == COVENANT:
-        return "treasury", f"covenant: {size:,.0f} BTC to sell, loan to value {float(row['amount']) / 1e4:.1f} %"
-    group = {DELEVERAGE: "adl", TAKEOVER: "fund", BAD_DEBT: "fund"}.get(kind, "market")
-    return group, f"{KIND_NAMES[kind]} {size:,.3f} BTC" if size else KIND_NAMES[kind]
+    if kind == LIQUIDATION or (kind == FILL_EVENT and int(row["reason"]) == BY_LIQUIDATION):
+        return colour, sentence(row, facts)
+    return GROUPS.get(kind, "market"), sentence(row, facts)
 
 
 def chain(kept: NDArray[np.void], seq: int, facts: Facts) -> list[Line]:

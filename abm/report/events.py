@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from abm.event_words import MEANING, words
 from abm.events import (
     BAD_DEBT,
     COVENANT,
     DELEVERAGE,
-    FUNDING,
     HALT,
     KIND_NAMES,
     LIQUIDATION,
     MARGIN_CALL,
-    NEWS,
     REOPEN,
-    ROUND_CAP,
     SCHEDULE,
     SETTLEMENT,
-    TAKEOVER,
 )
 from abm.report.page import Html, dollars, number, paragraph, table
 
@@ -30,36 +27,6 @@ if TYPE_CHECKING:
 
     from abm.recorder import Run
 
-COUNTED = (
-    NEWS,
-    LIQUIDATION,
-    TAKEOVER,
-    DELEVERAGE,
-    BAD_DEBT,
-    COVENANT,
-    MARGIN_CALL,
-    HALT,
-    REOPEN,
-    FUNDING,
-    SETTLEMENT,
-    SCHEDULE,
-    ROUND_CAP,
-)
-MEANING = {
-    NEWS: "ticks in which news moved fair value",
-    LIQUIDATION: "accounts below maintenance, taken over by the venue's engine",
-    TAKEOVER: "positions that the insurance fund took over",
-    DELEVERAGE: "winning positions closed by force (auto-deleveraging)",
-    BAD_DEBT: "accounts whose loss the fund paid",
-    COVENANT: "treasury companies forced to sell by a covenant",
-    MARGIN_CALL: "accounts called to add margin",
-    HALT: "trading halts",
-    REOPEN: "reopenings by auction",
-    FUNDING: "funding payments of a market",
-    SETTLEMENT: "markets settled",
-    SCHEDULE: "changes of a venue's leverage or fees",
-    ROUND_CAP: "ticks whose rounds were cut off by the limit: accounts were left waiting",
-}
 RARE = (DELEVERAGE, BAD_DEBT, COVENANT, MARGIN_CALL, HALT, REOPEN, SCHEDULE, SETTLEMENT)
 MOST_RARE = 40
 LARGEST = 10
@@ -78,7 +45,7 @@ def event_blocks(run: Run, summary: dict[str, Any]) -> Html:
 
 def _counts(events: pd.DataFrame) -> Html:
     rows = []
-    for kind in COUNTED:
+    for kind in MEANING:
         mine = events[events["kind"] == kind]
         if len(mine) or kind in (LIQUIDATION, DELEVERAGE, HALT, COVENANT, BAD_DEBT):
             first, last = (_clock(mine["time"].iloc[i]) if len(mine) else "" for i in (0, -1))
@@ -146,28 +113,11 @@ def _rare(run: Run, events: pd.DataFrame) -> Html:
         return Html("")
     shown = mine.head(MOST_RARE)
     rows = [
-        (_clock(row.time), KIND_NAMES[row.kind], _market(run, row.market), _words(run, row))
+        (_clock(row.time), KIND_NAMES[row.kind], _market(run, row.market), words(row._asdict(), run.info))
         for row in shown.itertuples()
     ]
     more = "" if len(mine) <= MOST_RARE else f"The first {MOST_RARE} of {len(mine):,}; all are in events.parquet."
     return table("Rare events, one by one", ("UTC", "event", "market", "what happened"), rows, (0, 1, 2, 3), more)
-
-
-def _words(run: Run, row: Any) -> str:
-    """One event in words."""
-    lots = row.size_lots * run.info["markets"][row.market]["lot_coins"] if row.market >= 0 else 0.0
-    coins = f"{number(float(lots))} {run.info['markets'][row.market]['base']}" if row.market >= 0 else ""
-    words = {
-        DELEVERAGE: f"{coins} of account {row.counterparty:,} closed against account {row.account:,}",
-        BAD_DEBT: f"account {row.counterparty:,} topped up by row {row.account:,}",
-        COVENANT: f"treasury company (row {row.account:,}) must sell {coins}, loan to value {row.amount / 1e4:.1f} %",
-        MARGIN_CALL: f"account {row.account:,} has {row.amount / 1000:,.0f} s to answer",
-        HALT: f"for {row.amount / 1000:,.0f} s",
-        REOPEN: "by auction",
-        SCHEDULE: f"highest leverage {row.size_lots:,}, taker fee {row.amount / 1e6:.4g} %",
-        SETTLEMENT: "every position closed at the settlement price",
-    }
-    return words[row.kind]
 
 
 def _market(run: Run, market: int) -> str:

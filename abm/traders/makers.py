@@ -3,8 +3,10 @@
 Normal ladder. Together the makers show D(u) = depth * u**kappa coins within u per cent of the centre, out to `reach`;
 the steps of one maker are geometric, and the makers' steps are shifted against each other so that the sum is smooth.
 
-Centre. c = (1 - w) mid + w last, moved against the own inventory: c (1 - skew q / Q), the first-order term of the
-reservation price of Avellaneda and Stoikov (2008); q inventory (perpetual and spot coins together), Q its limit.
+Centre. c = (1 - w) mid + w last, times 1 + f dV / V when the fundamental value has just changed by dV: quotes follow
+public news without a trade (f is `follow_news`, off unless asked for). It is moved against the own inventory:
+c (1 - skew q / Q), the first-order term of the reservation price of Avellaneda and Stoikov (2008); q inventory
+(perpetual and spot coins together), Q its limit.
 
 Optimal rules (`quoting`). The innermost quote is then one clip at the distance that `abm.traders.quotes` gives for the
 inventory, about that rule's centre, and the rest of the ladder stands behind it. Inventory then acts through the price;
@@ -183,6 +185,7 @@ class Makers(Participant):
         self._sent = 0
         self._memory: PriceMemory | None = None
         self._tick, self._fresh = -1, True
+        self._news, self._fair_ticks = 1.0, 0.0
         self._aims: list[tuple[Any, F64]] = []
         self._scale = np.ones((2, p.count))
         self._awake = np.ones(p.count, np.bool_)
@@ -280,8 +283,10 @@ class Makers(Participant):
         p = self.parameters
         self._sent = 0
         first, self._fresh = self._tick < 0, view.tick != self._tick
+        self._news = 1.0
         if self._fresh:
             self._tick = view.tick
+            self._news = self._told(float(view.fair_ticks[self.world.perp]))
             chance = 1.0 - (1.0 - p.requote_rate) ** view.tick_s
             self._awake = uniforms(view.seed, _AWAKE, self._number, view.tick, 0) < (1.0 if first else chance)
         self._scale, inventory = self._scales(view, self._fresh)
@@ -295,6 +300,11 @@ class Makers(Participant):
             (self._middle(view, index, first) + quotes.shift * start[index], quotes.half * start[index])
             for index in books
         ]
+
+    def _told(self, fair_ticks: float) -> float:
+        """What the change of the fundamental value since the last tick does to the centre, a factor."""
+        before, self._fair_ticks = self._fair_ticks or fair_ticks, fair_ticks
+        return 1.0 + self.parameters.follow_news * (fair_ticks / before - 1.0)
 
     def woken(self, view: View) -> I64:
         """The makers who come back to their quotes."""
@@ -335,7 +345,8 @@ class Makers(Participant):
             mid = 0.5 * (bid + ask) if bid > 0 and ask > 0 and not first else last
         else:
             mid = np.where((bid > 0) & (ask > 0) & (not first), 0.5 * (bid + ask), last)
-        return (1.0 - p.last_weight) * mid + p.last_weight * last
+        centre = (1.0 - p.last_weight) * mid + p.last_weight * last
+        return centre * self._news if p.follow_news else centre
 
     def _quote(self, view: View, batch: Batch, index: int, who: NDArray[np.bool_]) -> None:
         """One book's messages of some makers (mask, (makers,)), remembered for `after_trade`."""

@@ -67,6 +67,14 @@ class MakersParameters(Parameters):
         0.8, unit="1/s", source=SEARCH, gt=0.0, le=1.0, likely=(0.5, 1.0), text="probability of a look within a second"
     )
     last_weight: float = quantity(0.4, unit="-", source=SEARCH, ge=0.0, le=1.0, text="w, hardly matters")
+    follow_news: float = quantity(
+        0.0,
+        unit="-",
+        source="most price discovery is by quotes, not trades (Brogaard, Hendershott and Riordan 2019); share assumed",
+        ge=0.0,
+        le=1.0,
+        text="share of a change of the fundamental value that goes into the quotes at once",
+    )
     inventory_coins: float = quantity(
         5000.0, unit="BTC", source=SEARCH, gt=0.0, likely=(2500.0, 15000.0), text="sum of the makers' inventory limits"
     )
