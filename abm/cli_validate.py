@@ -113,7 +113,7 @@ def show(found: Mapping[str, Any]) -> None:
     share = found["inside"]
     console.out.print(
         f"{share['inside']} of {share['counted']} graded rows (A, B) inside, {n(share['percent'])} %. "
-        "In brackets: press, bounds, or what another row says; not counted",
+        "In brackets: press, bounds, what was put in, or what another row says; not counted",
         markup=False,
     )
     if found["multipliers"]:

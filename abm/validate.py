@@ -1,8 +1,8 @@
 """Many seeds of a scenario against what was measured: median, 90 % interval, band, in or out.
 
 A row is inside when the median of the seeds lies in its band. What a row needs and most runs did not produce (no
-deleveraging, no rebound in time) is a miss too. The share counts graded rows (A and B) that are no mere bounds and say
-nothing twice.
+deleveraging, no rebound in time) is a miss too. The share counts graded rows (A and B) that are no mere bounds, were
+not put in and say nothing twice.
 """
 
 from __future__ import annotations

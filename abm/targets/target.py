@@ -24,6 +24,7 @@ class Target:
         bound: the figure covers more than the model has (all coins, all contracts), so that it only bounds it;
             easily kept, and so not counted.
         follows: says the same as another row in other words and is not counted again.
+        given: put into the scenario (its news, its depth), so that it is shown and not counted.
     """
 
     measure: str
@@ -39,11 +40,12 @@ class Target:
     venue: str = ""
     bound: bool = False
     follows: bool = False
+    given: bool = False
 
     @property
     def counted(self) -> bool:
         """Whether the row counts in the share inside."""
-        return self.grade in COUNTED_GRADES and not self.follows and not self.bound
+        return self.grade in COUNTED_GRADES and not (self.follows or self.bound or self.given)
 
     @property
     def path(self) -> str:
