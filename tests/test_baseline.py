@@ -40,7 +40,7 @@ ELSEWHERE = 0.25
 
 def cases() -> dict[str, Scenario]:
     """The pinned runs: a quiet one, one that goes through everything, and ten minutes of October around the impulse."""
-    evening = {"start": "2025-10-10T21:05:00Z", "duration_s": 600, "accounts": 3000}
+    evening = {"start": "2025-10-10T21:09:00Z", "duration_s": 600, "accounts": 3000}
     late = [n.model_dump(mode="json") for n in load_scenario("october-2025").news if n.name == "second"]
     return {
         "tiny": load_scenario("tiny"),

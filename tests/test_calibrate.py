@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from abm.calibrate.samplers import make_sampler
 from abm.calibrate.study import Calibration, Moment, calibration_from
 from abm.calibrate.trials import finalists_of, read_calibrated
 from abm.calibrate.written import overlay
+from abm.scenario import load_scenario
 from abm.settings import SettingsError
 from abm.sweep.lanes import SharedLanes
 from experiments._studies import Here
@@ -73,6 +75,8 @@ def study(**changes: Any) -> Calibration:
 
 def done(chosen: Calibration, folder: Path) -> Any:
     return calibrate(chosen, folder, lambda _: SharedLanes(Here(), lambda: 1, lambda _now: None), say=lambda _: None)
+
+STUDIES = Path(__file__).parents[1] / "docs" / "studies"
 
 
 @pytest.mark.parametrize("seed", [2, 3, 5])
@@ -311,3 +315,19 @@ def fake(chosen: Calibration, values: Mapping[str, float]) -> Any:
             row |= {f"{one.measure}.middle": 1.0, f"{one.measure}.off": 0.1, f"{one.measure}.sd": 0.1}
         rows.append(row)
     return Calibrated(chosen, pd.DataFrame(rows), pd.DataFrame(), 0, 0.1, True, "0" * 64)
+
+
+def test_october_has_the_values_that_were_found() -> None:
+    """`docs/studies/calibrated-october.toml` is what the search wrote; the scenario rounds it to three digits."""
+    found = tomllib.loads((STUDIES / "calibrated-october.toml").read_text(encoding="utf-8"))
+    scenario = load_scenario("october-2025")
+    study = tomllib.loads((STUDIES / "calibrate-october.toml").read_text(encoding="utf-8"))
+    assert len(study["free"]) == 6
+    for free in study["free"]:
+        table, name = found, free["path"].split(".")
+        if name[0] == "news":
+            (value,) = (one[name[2]] for one in table["news"] if one["name"] == name[1])
+            (there,) = (getattr(one, name[2]) for one in scenario.news if one.name == name[1])
+        else:
+            value, there = table[name[0]][name[1]], getattr(getattr(scenario, name[0]), name[1])
+        assert there == pytest.approx(value, rel=0.007), free["path"]
