@@ -186,11 +186,9 @@ class EventLog:
 
         Raises OverflowError when a tick has more events than the buffer's limit.
         """
-        first = self.next_seq
-        self.next_seq += n
-        if not self.keeps_fills or n == 0:
+        first, rows = self.next_seq, self.room(n)
+        if rows.size == 0:
             return first
-        rows = self._room(n)
         rows["tick"], rows["round"], rows["kind"] = self.tick, self.round, kind
         rows["seq"] = np.arange(first, first + n)
         rows["asset"] = columns.pop("asset", 0)
@@ -198,7 +196,14 @@ class EventLog:
             rows[name] = columns.get(name, missing)
         return first
 
-    def _room(self, n: int) -> NDArray[Any]:
+    def room(self, n: int) -> NDArray[Any]:
+        """The next n numbers are taken: their rows, EVENT (n,), to be written in full; none at level `summary`.
+
+        Raises OverflowError as `add` does.
+        """
+        self.next_seq += n
+        if not self.keeps_fills:
+            return self._rows[:0]
         needed = self._count + n
         if needed > self._limit:
             raise OverflowError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from abm.clearing.audit import AuditError, audit_money, audit_structure
 from abm.events import NEWS, ROUND_CAP
 from abm.institutions import VenueOffice, with_reviews
-from abm.opening import Opening, Place
+from abm.opening import Opening
 from abm.recorder import Recorder
 from abm.records import joined
 from abm.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
@@ -260,37 +260,40 @@ class MarketModel(mesa.Model):
             self._funding_bp = np.zeros(self.markets.count)
             self._funding_bp[self._perpetuals] = [exchanges.indicated_funding_bp(m) for m in self._perpetuals.tolist()]
         returns, high, low = self._seen
-        self.view = View(
-            seed=s.seed,
-            tick=self.tick,
-            round=self.round,
-            seconds=self.tick * s.tick_s,
-            tick_s=s.tick_s,
-            bid_ticks=exchanges.offered(books.best_ticks(BUY)),
-            ask_ticks=exchanges.offered(books.best_ticks(SELL)),
-            last_ticks=exchanges.last_ticks(),
-            mark_ticks=exchanges.mark_ticks,
-            index_ticks=exchanges.index_ticks,
-            fair_ticks=self._fair_ticks,
-            returns=returns,
-            high_600_ticks=high,
-            low_600_ticks=low,
-            ema50_ticks=self.tape.ema50_ticks,
-            flow_lots=self.tape.flow_lots,
-            fund_distress=exchanges.distress(),
-            funding_bp=self._funding_bp,
-            macro=self.world.macro,
-        )
-        self.views = [self.view, *(self._view_of(place) for place in (*self.places[1:], *self.alts))]
+        shown: dict[str, Any] = {
+            "tick": self.tick,
+            "round": self.round,
+            "seconds": self.tick * s.tick_s,
+            "tick_s": s.tick_s,
+            "bid_ticks": exchanges.offered(books.best_ticks(BUY)),
+            "ask_ticks": exchanges.offered(books.best_ticks(SELL)),
+            "last_ticks": exchanges.last_ticks(),
+            "mark_ticks": exchanges.mark_ticks,
+            "index_ticks": exchanges.index_ticks,
+            "fair_ticks": self._fair_ticks,
+            "returns": returns,
+            "high_600_ticks": high,
+            "low_600_ticks": low,
+            "ema50_ticks": self.tape.ema50_ticks,
+            "flow_lots": self.tape.flow_lots,
+            "funding_bp": self._funding_bp,
+            "macro": self.world.macro,
+        }
+        distress = [exchanges.distress(venue.venue) for venue in exchanges]
+        self.view = View(seed=s.seed, fund_distress=distress[0], **shown)
+        # the same prices for those who trade elsewhere, who have their own luck and their own fund
+        self.views = [
+            self.view,
+            *(
+                View(seed=place.setup.seed, fund_distress=distress[place.number], **shown)
+                for place in (*self.places[1:], *self.alts)
+            ),
+        ]
         if self.bridges is not None:
             halted = self.exchanges.halts.halted
             self.bridges.reachable[:] = [not halted[p.perp] and p.number not in self._late for p in self.places]
         if self._past.maxlen and self._past.maxlen > 1:
             self._look_back()
-
-    def _view_of(self, place: Place) -> View:
-        """The same prices for those who trade at another venue, who have their own luck and their own fund."""
-        return replace(self.view, seed=place.setup.seed, fund_distress=self.exchanges.distress(place.number))
 
     def _look_back(self) -> None:
         """Messages to a slow venue arrive late: what arrives now was decided on what was seen so many ticks ago."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,14 @@ def markets_table(markets: Markets, assets: Sequence[str], venues: Sequence[str]
 
 
 _BLANK = {name: math.nan if STEP[name].kind == "f" else 0 for name in STEP.names or ()}
+_fields = itemgetter(*_BLANK)
 
 
 def _record(row: Mapping[str, float]) -> tuple[float, ...]:
     """A row with the fields of `STEP` in their order; what is missing is nan, or 0 for a count."""
+    if row.keys() == _BLANK.keys():
+        whole: tuple[float, ...] = _fields(row)
+        return whole
     if not row.keys() <= _BLANK.keys():
         raise ValueError(f"no field of a step: {', '.join(sorted(row.keys() - _BLANK.keys()))}")
     return tuple([row.get(name, missing) for name, missing in _BLANK.items()])

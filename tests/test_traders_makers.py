@@ -168,3 +168,22 @@ def test_who_is_awake_does_not_depend_on_other_parameters() -> None:
         awake.append(makers._awake.copy())
     assert (awake[0] == awake[1]).all() and 10 <= awake[0].sum() <= 20
     assert (first._z0 == other._z0).all()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_quotes_follow_the_value(share: float) -> None:
+    """A slide of 1 % in a hundred ticks takes the middle with it, in both markets, by two thirds of the share followed.
+
+    No quote goes through what the other side shows, so the side that should move towards it lags: a third is left to
+    trades. The last price goes along here, as it does where small trades meet the quotes all the time.
+    """
+    stage, makers = staged(follow_news=share, requote_rate=1.0)
+    books, fair = stage.books, float(START_TICKS)
+    for stage.tick in range(1, 101):
+        fair *= 0.9999
+        middle = [(books.best(market, BUY) + books.best(market, SELL)) // 2 for market in (PERP, SPOT_MARKET)]
+        stage.turn(makers, stage.view(fair_ticks=np.array([fair] * 2), last_ticks=np.array(middle)))
+    for market in (PERP, SPOT_MARKET):
+        moved = (books.best(market, BUY) + books.best(market, SELL)) / 2 / START_TICKS - 1.0
+        assert moved == pytest.approx(-0.01 * share * 2 / 3, rel=0.03)
+    books.check()

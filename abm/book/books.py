@@ -187,11 +187,19 @@ class Books:
         """Handles of slots (int64)."""
         return np.asarray(slots, np.int64) | (self.orders["generation"][slots].astype(np.int64) << 32)
 
-    def handles_of(self, mask: NDArray[np.bool_], market: int) -> I64:
-        """Handles of everything resting or waiting in a market that belongs to the rows of bool[R] `mask`, by slot."""
-        slots = self._memory.live_slots(market)
-        account = self.orders["account"][slots]
-        return self.handles(slots[(account != NOBODY) & mask[account]])
+    def handles_of(self, mask: NDArray[np.bool_], market: int | None = None) -> I64:
+        """Handles of everything resting or waiting that belongs to the rows of bool[R] `mask`, by slot.
+
+        In one market, or in all.
+        """
+        orders = self.orders[: int(self._pool[1])]
+        account = orders["account"]
+        slots = np.flatnonzero(mask[account] & (account != NOBODY))
+        state = orders["state"][slots]
+        live = (state == RESTING) | (state == WAITING)
+        if market is not None:
+            live &= orders["market"][slots] == market
+        return self.handles(slots[live])
 
     def order(self, handle: int) -> np.void | None:
         """The live order with this handle as a record view, or None when it has left (its generation has passed)."""
@@ -201,6 +209,15 @@ class Books:
         record: np.void = self.orders[slot]
         live = record["state"] in (RESTING, WAITING) and int(record["generation"]) == int(handle) >> 32
         return record if live else None
+
+    def lots_left(self, handles: I64) -> I64:
+        """Lots of the live orders with these handles, int64 (n,) as given; 0 = it has left, or is NOBODY's."""
+        slots = handles & 0xFFFFFFFF
+        found = (handles >= 0) & (slots < self.orders.size)
+        slots = np.where(found, slots, 0)
+        state, generation = self.orders["state"][slots], self.orders["generation"][slots]
+        live = found & ((state == RESTING) | (state == WAITING)) & (generation == handles >> 32)
+        return np.where(live, self.orders["size_lots"][slots], 0)
 
     def resting(self, market: int, side: int) -> tuple[I64, I64, I64, NDArray[np.int32], I64]:
         """(price_ticks, size_lots, order ids, accounts, handles) of a side in match order."""

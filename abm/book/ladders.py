@@ -195,16 +195,15 @@ class Ladders:
     # --- the whole structure ----------------------------------------------------------------------
     def check(self, fixed: bool) -> None:
         """Validate every link, sum, bit and cached value; AssertionError says which one is wrong."""
-        found = []
-        words = np.zeros_like(self.words)
+        found, used = [], [np.zeros(0, np.int64)]
         for queue in range(self.count * QUEUES):
             slots = self._check_queue(queue)
             found.append(slots)
-            if slots.size == 0:
-                continue
-            ticks = self._ticks_of(slots, queue)
-            self._mark(words, ticks[np.diff(ticks, prepend=-1) != 0] + self.queues["shift"][queue])
-        assert np.array_equal(words, self.words), "the bitmap does not match the levels"
+            if slots.size:
+                used.append(self._ticks_of(slots, queue) + int(self.queues["shift"][queue]))
+        places, words = self._bitmap(np.unique(np.concatenate(used)))
+        assert np.array_equal(places, np.flatnonzero(self.words != 0)), "the bitmap does not match the levels"
+        assert np.array_equal(words, self.words[places]), "the bitmap does not match the levels"
         live = np.sort(np.concatenate(found))
         assert np.array_equal(live, self.live_slots()), "an order is in no queue, or in two"
         if not fixed:
@@ -217,6 +216,20 @@ class Ladders:
             assert bid == 0 or ask == 0 or bid < ask, f"market {market} is crossed or locked: {bid} {ask}"
             last = int(self.books["last"][market])
             assert last == 0 or ((buy == 0 or buy > last) and sell < last), f"market {market}: a due stop is waiting"
+
+    def _bitmap(self, index: I64) -> tuple[I64, NDArray[np.uint64]]:
+        """Which words of the bitmap are not zero for these levels (rising, each once), and what they must be."""
+        places, words = [], []
+        for start in self.ranks.tolist() if index.size else ():
+            word = index >> 6
+            first = np.flatnonzero(np.diff(word, prepend=-1))
+            bits = np.uint64(1) << (index & 63).astype(np.uint64)
+            places.append(start + word[first])
+            words.append(np.bitwise_or.reduceat(bits, first))
+            index = word[first]
+        if not places:
+            return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        return np.concatenate(places), np.concatenate(words)
 
     def _ticks_of(self, slots: I64, queue: int) -> I64:
         name = "price_ticks" if queue % QUEUES < 2 else "stop_ticks"

@@ -62,9 +62,10 @@ def audit_structure(floor: TradingFloor) -> None:
     reserved = np.zeros_like(accounts.reserved)
     open_lots = {1: np.zeros_like(accounts.open_bid), -1: np.zeros_like(accounts.open_ask)}
     everyone = np.ones(accounts.rows, np.bool_)
+    counted = taken(books.orders, books.handles_of(everyone) & 0xFFFFFFFF)
+    counted = taken(counted, (counted["flags"] & (FORCED | REDUCE_ONLY)) == 0)
     for m in range(markets.count):
-        orders = taken(books.orders, books.handles_of(everyone, m) & 0xFFFFFFFF)
-        orders = taken(orders, (orders["flags"] & (FORCED | REDUCE_ONLY)) == 0)
+        orders = taken(counted, counted["market"] == m)
         for side in (1, -1):
             own = taken(orders, orders["side"] == side)
             asset = markets.settle[m] if side > 0 or markets.kind[m] == PERPETUAL else markets.base[m]

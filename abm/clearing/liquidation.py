@@ -25,6 +25,7 @@ from abm.clearing.liquidation_kernel import (
 from abm.clearing.margin import MarginLadder
 from abm.clearing.trading import TradingFloor
 from abm.events import BAD_DEBT, BY_LIQUIDATION, LIQUIDATION, LIQUIDATION_FEE, MARGIN_CALL
+from abm.records import joined, taken
 from abm.state import BUY, CANCEL, FORCED, FUND, I64, IOC, ISOLATED, MESSAGE, NOBODY, REDUCE_ONLY, SELL
 from abm.units import RATE_ONE, at_rate_ceil
 
@@ -164,7 +165,7 @@ class LiquidationEngine:
             stepped = rows[~whole & (lots > 0)]
             accounts.cooldown_until_ms[self.slot, stepped] = now_ms + rules.recheck_ms
             accounts.whole_until_ms[self.slot, stepped] = now_ms + rules.cooldown_ms
-        return forced, np.concatenate([self.cancels(rows), self._orders(forced, limit)])
+        return forced, joined([self.cancels(rows), self._orders(forced, limit)])
 
     def _after_call(self, rows: I64, now_ms: int, cause: int) -> I64:
         """Margin calls: of the rows below maintenance those whose time to answer is up. New ones are called."""
@@ -185,15 +186,19 @@ class LiquidationEngine:
         """Messages that cancel every open order of the rows (n,) on all markets of the venue: MESSAGE (orders,)."""
         mask = np.zeros(self.floor.accounts.rows, np.bool_)
         mask[rows] = True
-        return np.concatenate([self.cancels_in(int(market), mask) for market in self.venue_markets])
+        return self._cancels(self.floor.books.handles_of(mask), self.venue_markets)
 
     def cancels_in(self, market: int, mask: NDArray[np.bool_]) -> NDArray[Any]:
         """Messages that cancel every open order of the rows in bool (R,) `mask` in one market: MESSAGE (orders,)."""
-        handles = self.floor.books.handles_of(mask, market)
-        part = np.zeros(handles.size, MESSAGE)
-        part["market"], part["op"], part["latency"], part["order"] = market, CANCEL, CANCEL_FIRST, handles
-        part["account"] = self.floor.books.orders["account"][handles & 0xFFFFFFFF]
-        part["cause"] = NOBODY
+        return self._cancels(self.floor.books.handles_of(mask, market), np.array([market]))
+
+    def _cancels(self, handles: I64, markets: I64) -> NDArray[Any]:
+        """Cancels of those orders (n,) that stand in one of the markets, market by market: MESSAGE (orders,)."""
+        orders = taken(self.floor.books.orders, handles & 0xFFFFFFFF)
+        found = np.concatenate([np.flatnonzero(orders["market"] == market) for market in markets])
+        part = np.zeros(found.size, MESSAGE)
+        part["market"], part["account"] = orders["market"][found], orders["account"][found]
+        part["op"], part["latency"], part["order"], part["cause"] = CANCEL, CANCEL_FIRST, handles[found], NOBODY
         return part
 
     def _orders(self, forced: Forced, limit: I64) -> NDArray[Any]:
@@ -210,13 +215,14 @@ class LiquidationEngine:
         `fills` are the FILL (n,) of this round's trade; sets `sold`.
         """
         accounts, markets, m = self.floor.accounts, self.floor.markets, self.market
-        own = fills[(fills["market"] == m) & (fills["taker_flags"] & FORCED != 0)]
+        own = taken(fills, (fills["market"] == m) & (fills["taker_flags"] & FORCED != 0))
         value = np.abs(markets.value(m, own["size_lots"], own["price_ticks"]))
-        forced_rows = np.isin(own["taker"], forced.rows)  # the fund's own unloading orders also carry the flag
-        self.sold = {side: int(value[forced_rows & (own["side"] == side)].sum()) for side in (BUY, SELL)}
-        sold = np.zeros(accounts.rows, np.int64)
-        np.add.at(sold, own["taker"], value)
         rows, rules = forced.rows, self.rules
+        sold, ours = np.zeros(accounts.rows, np.int64), np.zeros(accounts.rows, np.bool_)
+        np.add.at(sold, own["taker"], value)
+        ours[rows] = True
+        forced_rows = ours[own["taker"]]  # the fund's own unloading orders also carry the flag
+        self.sold = {side: int(value[forced_rows & (own["side"] == side)].sum()) for side in (BUY, SELL)}
         shared = self.cross.belongs(rows, m)
         spare = np.zeros(rows.size, np.int64)
         if shared.any():
@@ -228,7 +234,7 @@ class LiquidationEngine:
         )  # fmt: skip
         accounts.touched[rows] = True
         accounts.touched[self.fund_row] = True
-        paid, short, taken = fee > 0, shortfall > 0, takeover != NO_TAKEOVER
+        paid, short, passed = fee > 0, shortfall > 0, takeover != NO_TAKEOVER
         log = self.floor.log
         log.add(
             LIQUIDATION_FEE, int(paid.sum()), market=m, asset=self.settle, account=rows[paid],
@@ -238,8 +244,8 @@ class LiquidationEngine:
             BAD_DEBT, int(short.sum()), market=m, asset=self.settle, account=self.fund_row, counterparty=rows[short],
             amount=shortfall[short], reason=BY_LIQUIDATION, cause=forced.seq[short],
         )  # fmt: skip
-        lots = -accounts.position[self.slot, rows[taken]]
-        return Takeovers(rows[taken], lots, takeover[taken], forced.seq[taken])
+        lots = -accounts.position[self.slot, rows[passed]]
+        return Takeovers(rows[passed], lots, takeover[passed], forced.seq[passed])
 
 
 def _at_rate(amounts: I64, rate: int) -> I64:

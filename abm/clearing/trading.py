@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from abm.book.books import Books
 from abm.clearing.admit_kernel import admit
+from abm.clearing.event_kernel import log_fills
 from abm.clearing.order_kernel import priorities
 from abm.clearing.post_kernel import post, post_off_book, release
 from abm.events import (
@@ -151,19 +152,13 @@ class TradingFloor:
     def _log_trade(
         self, batch: NDArray[Any], fills: NDArray[Any], fees: I64, closes: NDArray[Any], handles: I64
     ) -> None:
-        m, market = self.markets, fills["market"]
-        if fills.size and not self.log.keeps_fills:
-            first = self.log.add(FILL_EVENT, fills.size)
-            self.last_fill_seq[market] = np.arange(first, first + fills.size)
-        elif fills.size:
-            price, size = fills["price_ticks"], fills["size_lots"]
-            first = self.log.add(
-                FILL_EVENT, fills.size, market=market, asset=m.settle[market], account=fills["taker"],
-                counterparty=fills["maker"], side=fills["side"], order_id=fills["taker_order"], price_ticks=price,
-                size_lots=size, amount=np.abs(m.value(market, size, price)), fee_taker=fees[:, 0], fee_maker=fees[:, 1],
-                reason=fills["reason"], cause=fills["cause"],
+        m, log = self.markets, self.log
+        if fills.size:
+            first, rows = log.next_seq, log.room(fills.size)
+            log_fills(
+                rows, fills, fees, self.last_fill_seq, first, log.tick, log.round, FILL_EVENT, m.settle, m.tick_value,
+                m.inverse,
             )  # fmt: skip
-            self.last_fill_seq[market] = np.arange(first, first + fills.size)
         if self.log.keeps_orders:
             self._log_orders(batch, closes, handles)
 

@@ -33,6 +33,7 @@ from abm.events import BY_ARBITRAGE
 from abm.parameters import Parameters, quantity
 from abm.rng import normals, stream
 from abm.state import ARBITRAGEUR, BUY, CROSS, I64, IOC, SELL
+from abm.traders.arbitrage_kernel import approach
 from abm.traders.base import BOT_LATENCY, Batch, Participant, View, World, asked, form, together
 from abm.traders.handle import Account, Luck, Orders
 from abm.units import RATE_ONE
@@ -260,18 +261,17 @@ class Arbitrageurs(Participant):
         """Orders that close the distance to `target` (lots of each account), slowly where a position is given back."""
         p = self.parameters
         if self._paces[0] != view.tick_s:
-            self._paces = (view.tick_s, -np.expm1(-view.tick_s / np.array([p.unwind_s, p.reversion_s])))
-        back, forth = self._paces[1]
-        gap = target - held
-        step = (gap * np.where(gap * held < 0.0, back, forth)).astype(np.int64)
-        # Not for crumbs: a step of a thousandth of the capacity.
-        step[np.abs(step) < 0.001 * (self._revert_lots + self._outside_lots)] = 0
-        if not np.count_nonzero(step):
-            return
+            paces = -np.expm1(-view.tick_s / np.array([p.unwind_s, p.reversion_s]))
+            self._paces = (view.tick_s, tuple(paces.tolist()))
         last = int(view.last_ticks[market])
-        for side in (BUY, SELL):
-            worst = max(1, int(last * (1.0 + side * p.hedge_slip)))
-            self._send(batch, market, side, rows, np.maximum(side * step, 0), worst)
+        most, least = (max(1, int(last * (1.0 + side * p.hedge_slip))) for side in (BUY, SELL))
+        # Not for crumbs: a step of a thousandth of the capacity.
+        crumb = 0.001 * (self._revert_lots + self._outside_lots)
+        orders = batch.room(rows.size)
+        back, forth = self._paces[1]
+        batch.took(
+            approach(orders, rows, held, target, back, forth, crumb, market, most, least, self.latency, BY_ARBITRAGE)
+        )
 
     def _send(self, batch: Batch, market: int, side: int, rows: I64, lots: I64, worst_ticks: int) -> None:
         """Immediate-or-cancel orders for the rows with a positive size."""

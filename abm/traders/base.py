@@ -86,15 +86,15 @@ class Batch:
 
     def room(self, n: int) -> NDArray[Any]:
         """A writable view of the next n records, not yet taken; call `took` with how many were used."""
-        free = self._free(n)
+        free = self.space(n)
         if n <= _BLANK.size:
             self._bytes[self.count : self.count + n] = _BLANK_BYTES[:n]
         else:
             free[:] = _BLANK[0]
         return free
 
-    def _free(self, n: int) -> NDArray[Any]:
-        """The next n records as they are."""
+    def space(self, n: int) -> NDArray[Any]:
+        """As `room`, but the records are as an earlier batch left them: for those who write every field."""
         if self.count + n > self._records.size:
             bigger = np.zeros(max(2 * self._records.size, self.count + n), MESSAGE)
             put(bigger[: self.count], self._records[: self.count])
@@ -110,14 +110,14 @@ class Batch:
         if form is None:
             free = self.room(n)
         else:
-            free = self._free(n)
+            free = self.space(n)
             self._bytes[self.count : self.count + n] = plain(form)
         self.count += n
         return free
 
     def extend(self, messages: NDArray[Any]) -> None:
         """Add whole records, MESSAGE (n,)."""
-        self._free(messages.size)
+        self.space(messages.size)
         self._bytes[self.count : self.count + messages.size] = plain(messages)
         self.count += messages.size
 

@@ -35,11 +35,11 @@ from numpy.typing import NDArray
 
 from abm.events import BY_QUOTE
 from abm.rng import normals, stream, uniforms
-from abm.state import I64, MAKER, MESSAGE, NOBODY, REPLACE
+from abm.state import I64, MAKER, NOBODY, REPLACE
 from abm.traders.base import MACHINE_LATENCY, Batch, Participant, View, World, together
 from abm.traders.handle import Account, Luck, Orders
 from abm.traders.makers_alarms import Alarms
-from abm.traders.makers_kernel import quote, shown
+from abm.traders.makers_kernel import quote, shown, weighed
 from abm.traders.makers_parameters import MakersParameters
 from abm.traders.quotes import Asymptotic, AvellanedaStoikov, Exact, Quotes, QuotingModel, Rule, Symmetric
 from abm.traders.stress import PriceMemory
@@ -151,6 +151,7 @@ class Makers(Participant):
         self._place = [np.searchsorted(self._watched, book) for book in self.markets]
         self._tick_value = markets.tick_value[perps].astype(np.float64)
         self._inverse = markets.inverse[perps].astype(np.float64)
+        self._slot_of: I64 = markets.slot[perps].astype(np.int64)
         # of accounts and markets that stand together, as plain indices and slices: views instead of copies
         self._where = together(rows) if isinstance(self._slots, int) else rows
         self._start = [world.start_ticks[book].astype(np.float64) for book in self.markets]
@@ -178,8 +179,6 @@ class Makers(Participant):
         self._fast, self._skew = np.ones(p.count), np.ones(p.count)
         self._resting = np.full((len(self.markets), p.count, 2, p.steps), NOBODY, np.int64)
         self._ladder_size = p.count * 2 * p.steps
-        self._out = np.zeros(self._ladder_size, MESSAGE)
-        self._out_ops = self._out["op"]
         self._emitted = np.zeros(self._resting.size, np.int64)
         self._ops = np.zeros(self._resting.size, np.int8)
         self._sent = 0
@@ -189,8 +188,6 @@ class Makers(Participant):
         self._aims: list[tuple[Any, F64]] = []
         self._scale = np.ones((2, p.count))
         self._awake = np.ones(p.count, np.bool_)
-        self.offered = 1.0
-        """Mean share of the normal size that the makers mean to show, both sides, at their last look."""
         self._fund(world)
 
     def _fund(self, world: World) -> None:
@@ -214,11 +211,9 @@ class Makers(Participant):
         """Settlement units, (makers,)."""
         self._reference = self.opening_wealth.copy()
 
-    def _coins_lots(self) -> F64:
-        """Spot coins above the opening stock, in lots of the perpetual; shape (makers,)."""
-        extra = self.world.accounts.cash[self.world.btc, self._where] - self._opening_coins
-        lots: F64 = extra / self.world.markets.lot_units[self._at[0]]
-        return lots
+    def _linear(self) -> bool:
+        """Whether no maker holds an inverse contract."""
+        return not np.count_nonzero(self._inverse)
 
     def _wealth(self, perp_ticks: Any, spot_ticks: float) -> F64:
         """Settled cash, marked position and coins beyond the opening stock, settlement units; shape (makers,).
@@ -228,8 +223,7 @@ class Makers(Participant):
         world, rows, slots = self.world, self._where, self._slots
         accounts, markets = world.accounts, world.markets
         held = accounts.position[slots, rows]
-        linear = not np.count_nonzero(self._inverse)
-        value = held * (perp_ticks * self._tick_value) if linear else -held * self._inverse / perp_ticks
+        value = held * (perp_ticks * self._tick_value) if self._linear() else -held * self._inverse / perp_ticks
         cash = accounts.cash[world.usdt, rows] + accounts.margin[slots, rows]
         wealth: F64 = cash - accounts.entry_cost[slots, rows] + value
         if len(self.markets) > 1:
@@ -238,6 +232,11 @@ class Makers(Participant):
             coin_value = spot_ticks * float(markets.tick_value[spot]) / float(markets.lot_units[spot])
             wealth = wealth + extra * coin_value
         return wealth
+
+    @property
+    def offered(self) -> float:
+        """Mean share of the normal size that the makers mean to show, both sides, at their last look."""
+        return float(self._scale.mean())
 
     def gained(self, view: View) -> F64:
         """Wealth at the mark less that of the opening, settlement units, (makers,): what quoting has earned or cost."""
@@ -259,14 +258,8 @@ class Makers(Participant):
         wanted = self._fast
         if p.thinning_max > 1.0:
             wanted = 1.0 / np.minimum(p.thinning_max, 1.0 + (self._stress(view) / self._z0) ** p.thinning_power)
-        held = world.accounts.position[self._slots, self._where]
-        inventory = (held + self._coins_lots() if len(self.markets) > 1 else held) / self._limit_lots
-        at = self._at[0]
-        mark = view.mark_ticks[at]
-        if not (mark if isinstance(at, int) else mark.all()):  # not marked yet
-            mark = np.where(mark > 0, mark, view.last_ticks[at])
-        wealth, alarms = self._wealth(mark, float(view.last_ticks[world.spot])), self.alarms
-        alarms.losses(wealth, self._reference, self._risk_capital, view.seconds)
+        alarms, inventory = self.alarms, np.empty(p.count)
+        self._weigh(view, inventory)
         if alarms.watches_fund:
             alarms.fund(view.fund_distress, view.seconds)
         if alarms.watches_hedge:
@@ -277,6 +270,21 @@ class Makers(Participant):
             scale, self._skew, self._fast, wanted, back, inventory, alarms.until_s, view.seconds, by_room, least, p.skew
         )
         return scale, inventory
+
+    def _weigh(self, view: View, inventory: F64) -> None:
+        """Inventory over its limit, into (makers,), and the alarm of losses, in one pass over the accounts."""
+        world, accounts, markets, alarms = self.world, self.world.accounts, self.world.markets, self.alarms
+        spot, coin_value = NOBODY, 0.0
+        if len(self.markets) > 1:
+            spot = world.spot
+            coin_value = float(view.last_ticks[spot]) * float(markets.tick_value[spot]) / float(markets.lot_units[spot])
+        weighed(
+            inventory, self._reference, alarms.until_s, self.rows, self.markets[0], self._slot_of, spot,
+            view.mark_ticks, view.last_ticks, self._tick_value, self._inverse, self._linear(), markets.lot_units,
+            coin_value, self._opening_coins, accounts.cash[world.usdt], accounts.cash[world.btc], accounts.margin,
+            accounts.position, accounts.entry_cost, self._limit_lots, self._risk_capital, alarms.loss_limit,
+            view.seconds, alarms.pause_s,
+        )  # fmt: skip
 
     def prepare(self, view: View) -> None:
         """Look at the market: what each maker means to show now, and about which price."""
@@ -290,7 +298,6 @@ class Makers(Participant):
             chance = 1.0 - (1.0 - p.requote_rate) ** view.tick_s
             self._awake = uniforms(view.seed, _AWAKE, self._number, view.tick, 0) < (1.0 if first else chance)
         self._scale, inventory = self._scales(view, self._fresh)
-        self.offered = float(self._scale.mean())
         books = range(len(self.markets))
         if p.quoting == "ladder":
             self._aims = [(self._middle(view, index, first) * self._skew, self._none) for index in books]
@@ -342,6 +349,7 @@ class Makers(Participant):
         bid, ask, last = view.bid_ticks[at], view.ask_ticks[at], view.last_ticks[at]
         # Before there are quotes, what rests in the book is far from the price and its middle means nothing.
         if isinstance(at, int):
+            bid, ask, last = int(bid), int(ask), int(last)
             mid = 0.5 * (bid + ask) if bid > 0 and ask > 0 and not first else last
         else:
             mid = np.where((bid > 0) & (ask > 0) & (not first), 0.5 * (bid + ask), last)
@@ -352,32 +360,15 @@ class Makers(Participant):
         """One book's messages of some makers (mask, (makers,)), remembered for `after_trade`."""
         p, markets = self.parameters, self.markets[index]
         centre_ticks, inner_ticks = self._aims[index]
-        emitted = self._emitted[self._sent :]
+        out = batch.space(self._ladder_size)
         count = quote(
-            self._out,
-            self.world.books.orders,
-            self._resting[index],
-            emitted,
-            self.rows,
-            who,
-            self._fresh,
-            self._scale,
-            inner_ticks,
-            self._distance[index],
-            self._lots[index],
-            centre_ticks,
-            markets,
-            view.bid_ticks[markets],
-            view.ask_ticks[markets],
-            p.price_tolerance,
-            p.size_tolerance,
-            self.latency,
-            BY_QUOTE,
-        )
-        if index:
-            emitted[:count] += index * self._ladder_size
-        self._ops[self._sent : self._sent + count] = self._out_ops[:count]
-        batch.extend(self._out[:count])
+            out, self.world.books.orders, self._resting[index], self._emitted[self._sent :], self.rows, who,
+            self._fresh, self._scale, inner_ticks, self._distance[index], self._lots[index], centre_ticks, markets,
+            view.bid_ticks, view.ask_ticks, p.price_tolerance, p.size_tolerance, self.latency, BY_QUOTE,
+            index * self._ladder_size,
+        )  # fmt: skip
+        self._ops[self._sent : self._sent + count] = out["op"][:count]
+        batch.took(count)
         self._sent += count
 
     def after_trade(self, handles: I64, offset: int) -> None:

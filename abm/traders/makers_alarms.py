@@ -27,10 +27,10 @@ class Alarms:
 
     def __init__(self, parameters: MakersParameters, seed: int, stream_id: int) -> None:
         p, number = parameters, np.arange(parameters.count)
-        self._pause_s = p.pause_s
+        self.pause_s = p.pause_s
         self.until_s = np.full(p.count, -1.0)
         """When each comes back, (makers,): until then it does not quote."""
-        self._loss_limit = p.loss_share * np.exp(p.loss_spread * normals(seed, stream_id, number, 0, 1))
+        self.loss_limit = p.loss_share * np.exp(p.loss_spread * normals(seed, stream_id, number, 0, 1))
         self._fund_limit = p.fund_fall * np.exp(p.fund_spread * normals(seed, stream_id, number, 0, 15))
         self._watches_fund = uniforms(seed, stream_id, number, 0, 20) < p.watch_fund
         self._watches_hedge = uniforms(seed, stream_id, number, 0, 21) < p.watch_hedge
@@ -38,25 +38,16 @@ class Alarms:
         self._distress = np.zeros(p.count)
         self._taken_lots: I64 = np.zeros(p.count, np.int64)
 
-    def losses(self, wealth: F64, reference: F64, capital: F64, seconds: float) -> None:
-        """Wealth against `reference`, both in units; where a stop follows, it becomes the new reference, in place."""
-        lost = (reference - wealth) / capital
-        hit = (lost > self._loss_limit) & (seconds >= self.until_s)
-        if hit.any():
-            # The next pause needs a further loss of the same size, not the old one again.
-            self.until_s[hit] = seconds + self._pause_s
-            reference[hit] -= lost[hit] * capital[hit]
-
     def fund(self, distress: float, seconds: float) -> None:
         """The share of its opening size that the insurance fund has lost."""
         np.minimum(self._distress, distress, out=self._distress)
         hit = self._watches_fund & (distress - self._distress > self._fund_limit) & (seconds >= self.until_s)
         if hit.any():
-            self.until_s[hit] = seconds + self._pause_s
+            self.until_s[hit] = seconds + self.pause_s
             self._distress[hit] = distress
 
     def hedges(self, taken_lots: I64, seconds: float) -> None:
         """Lots (makers,) that deleveraging has taken from each maker since the beginning."""
         hit = self._watches_hedge & (taken_lots > self._taken_lots)
-        self.until_s[hit] = seconds + self._pause_s
+        self.until_s[hit] = seconds + self.pause_s
         self._taken_lots = taken_lots

@@ -33,15 +33,16 @@ def quote(
     size_tolerance: float,
     latency: int,
     reason: int,
+    first: int,
 ) -> int:
     """Write what changes each maker's ladder in one book into `out`; returns the number of messages.
 
     `orders` is the pool of `Books`; `handles` int64 (makers, 2, steps) are the orders of bids (0) and asks (1) and is
-    tidied here; `emitted` int64 receives the flat index into `handles` of each message. `scale` (2, makers) is the
-    share of the normal size. A step lies `inner_ticks` (makers,) plus `distance` (makers, steps), a fraction of the
-    centre, from `centre_ticks` (makers,); `cumulative_lots` (makers, steps) are the normal lots up to and including it.
-    `markets` (makers,) is the market of each maker's book. `bid_ticks`, `ask_ticks` (makers,): its best prices, 0 =
-    empty; nothing is quoted through them.
+    tidied here; `emitted` int64 receives `first` plus the flat index into `handles` of each message. `scale` (2,
+    makers) is the share of the normal size. A step lies `inner_ticks` (makers,) plus `distance` (makers, steps), a
+    fraction of the centre, from `centre_ticks` (makers,); `cumulative_lots` (makers, steps) are the normal lots up to
+    and including it. `markets` (makers,) is the market of each maker's book. `bid_ticks`, `ask_ticks` (M,): best
+    prices, 0 = empty; nothing is quoted through them.
 
     `refill` is true in the first round of a tick only. In later rounds quotes are taken away or moved further out,
     never added: how fast a book refills is a matter of the clock, not of the number of rounds.
@@ -53,9 +54,10 @@ def quote(
             continue
         centre = centre_ticks[maker]
         inner = inner_ticks[maker]
+        market = markets[maker]
         for index in range(2):
             side = BUY if index == 0 else SELL
-            opposite = ask_ticks[maker] if index == 0 else bid_ticks[maker]
+            opposite = ask_ticks[market] if index == 0 else bid_ticks[market]
             placed = 0
             for step in range(steps):
                 reach = inner + distance[maker, step] * centre
@@ -97,7 +99,7 @@ def quote(
                         if abs(size - live) <= size_tolerance * size:
                             continue
                     op = REPLACE
-                out[count]["market"] = markets[maker]
+                out[count]["market"] = market
                 out[count]["account"] = rows[maker]
                 out[count]["op"] = op
                 out[count]["side"] = side
@@ -110,7 +112,7 @@ def quote(
                 out[count]["order"] = handle
                 out[count]["unit_reserve"] = 0
                 out[count]["cause"] = NOBODY
-                emitted[count] = (maker * 2 + index) * steps + step
+                emitted[count] = first + (maker * 2 + index) * steps + step
                 count += 1
     return count
 
@@ -147,3 +149,64 @@ def shown(
                 room = 1.0 if room > 0.0 else 0.0
             scale[index, maker] = max(willing * room, least)
         skew[maker] = 1.0 - lean * min(max(inventory[maker], -1.0), 1.0)
+
+
+@kernel
+def weighed(
+    inventory: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    until_s: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    perps: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    spot: int,
+    mark_ticks: NDArray[np.int64],
+    last_ticks: NDArray[np.int64],
+    tick_value: NDArray[np.float64],
+    inverse: NDArray[np.float64],
+    linear: bool,
+    lot_units: NDArray[np.int64],
+    coin_value: float,
+    opening_coins: NDArray[np.int64],
+    usdt: NDArray[np.int64],
+    btc: NDArray[np.int64],
+    margin: NDArray[np.int64],
+    position: NDArray[np.int64],
+    entry_cost: NDArray[np.int64],
+    limit_lots: float,
+    capital: NDArray[np.float64],
+    loss_limit: NDArray[np.float64],
+    seconds: float,
+    pause_s: float,
+) -> None:
+    """Inventory of each maker as a share of its limit, into `inventory` (makers,); who stops because of a loss.
+
+    The wealth is that of `Makers._wealth`, the rule that of `Alarms`: `reference` and `until_s` (makers,) are changed
+    in place. `rows`, `perps`, `slots`, `tick_value`, `inverse`, `opening_coins`, `capital`, `loss_limit` (makers,);
+    `usdt`, `btc` (R,) cash; margin, position, entry cost (K, R); prices and `lot_units` (M,). `spot` is NOBODY where
+    the makers quote one market only; `coin_value` is that of a unit of coins.
+    """
+    for maker in range(rows.size):
+        row = rows[maker]
+        slot = slots[maker]
+        perp = perps[maker]
+        held = position[slot, row]
+        mark = mark_ticks[perp]
+        if mark <= 0:  # not marked yet
+            mark = last_ticks[perp]
+        if linear:
+            value = held * (mark * tick_value[maker])
+        else:
+            value = -held * inverse[maker] / mark
+        wealth = (usdt[row] + margin[slot, row] - entry_cost[slot, row]) + value
+        lots = np.float64(held)
+        if spot != NOBODY:
+            extra = btc[row] - opening_coins[maker]
+            wealth = wealth + extra * coin_value
+            lots = held + extra / lot_units[perp]
+        inventory[maker] = lots / limit_lots
+        lost = (reference[maker] - wealth) / capital[maker]
+        if lost > loss_limit[maker] and seconds >= until_s[maker]:
+            # The next pause needs a further loss of the same size, not the old one again.
+            until_s[maker] = seconds + pause_s
+            reference[maker] -= lost * capital[maker]

@@ -73,7 +73,8 @@ class MakersParameters(Parameters):
         source="most price discovery is by quotes, not trades (Brogaard, Hendershott and Riordan 2019); share assumed",
         ge=0.0,
         le=1.0,
-        text="share of a change of the fundamental value that goes into the quotes at once",
+        text="share of a change of the fundamental value by which the centre moves at once; as no quote goes through"
+        " the other side's, the middle of the book follows by two thirds of it",
     )
     inventory_coins: float = quantity(
         5000.0, unit="BTC", source=SEARCH, gt=0.0, likely=(2500.0, 15000.0), text="sum of the makers' inventory limits"

@@ -25,8 +25,10 @@ _SCALES = tuple(1.0 / (SIGMA_300 * math.sqrt(horizon / 300.0)) for horizon in ST
 
 def stress(view: View, market: int) -> float:
     """Z of one market as of the end of the last tick."""
-    returns = view.returns[market]
-    return max(abs(float(returns[column])) * scale for column, scale in zip(_COLUMNS, _SCALES, strict=True))
+    returns, most = view.returns[market].tolist(), 0.0
+    for column, scale in zip(_COLUMNS, _SCALES, strict=True):
+        most = max(most, abs(returns[column]) * scale)
+    return most
 
 
 class PriceMemory:
@@ -51,10 +53,8 @@ class PriceMemory:
 
     def stress(self, view: View, market: int) -> float:
         """Z of one market with the last price of this very round."""
-        last = float(max(view.last_ticks[market], 1))
-        ring = self._ring[market]
-        size = ring.size
-        return max(
-            abs(math.log(last / ring[(self._at - steps) % size])) * scale
-            for steps, scale in zip(self._steps, _SCALES, strict=True)
-        )
+        last = float(max(int(view.last_ticks[market]), 1))
+        ring, size, most = self._ring[market], self._ring.shape[1], 0.0
+        for steps, scale in zip(self._steps, _SCALES, strict=True):
+            most = max(most, abs(math.log(last / float(ring[(self._at - steps) % size]))) * scale)
+        return most

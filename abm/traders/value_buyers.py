@@ -137,7 +137,7 @@ class ValueBuyers(Participant):
 
     def _rule(self, view: View, numbers: I64, batch: Batch) -> None:
         """Those of these accounts who look."""
-        if not self._bidding and all(self._gap(view, m) <= self._least for m in (self.world.perp, self.world.spot)):
+        if not self._bidding and not (self._pays(view, self.world.perp) or self._pays(view, self.world.spot)):
             return
         p, books, market = self.parameters, self.world.books, self.market[numbers]
         chance = -math.expm1(-view.tick_s / p.look_s)
@@ -155,20 +155,17 @@ class ValueBuyers(Participant):
         missing = np.maximum(wanted[at] - self.bought_lots()[looks], 0.0)
         # 1 / chance ticks pass between two looks on average: this is what speed 1 / tau closes in that time.
         step = missing * -math.expm1(-view.tick_s / (chance * p.speed_s))
-        resting = np.zeros(looks.size, np.int64)
-        for place, me in enumerate(looks.tolist()):
-            order = books.order(int(self._handle[me]))
-            resting[place] = 0 if order is None else int(order["size_lots"])
-            if order is None:
-                self._handle[me] = NOBODY
+        resting = books.lots_left(self._handle[looks])
+        self._handle[looks[resting == 0]] = NOBODY
         take = np.floor((1.0 - p.resting) * step).astype(np.int64)
         rest = np.floor(np.minimum(resting + p.resting * step, p.resting * missing)).astype(np.int64)
         price = np.floor(last * (1.0 - self.side * self._offset[looks])).astype(np.int64)
         self._send(batch, looks, take, rest, resting, np.maximum(price, 1), last)
 
-    def _gap(self, view: View, market: int) -> float:
-        """What one market offers: how far its last price lies from fair value, on the side that pays."""
-        return self.side * (float(view.fair_ticks[market]) / max(int(view.last_ticks[market]), 1) - 1.0)
+    def _pays(self, view: View, market: int) -> bool:
+        """Whether the last price of a market lies far enough from fair value, on the side that pays, for anybody."""
+        gap = float(view.fair_ticks[market]) / max(int(view.last_ticks[market]), 1) - 1.0
+        return self.side * gap > self._least
 
     def _send(self, batch: Batch, looks: I64, take: I64, rest: I64, resting: I64, price: I64, last: I64) -> None:
         """First what is taken, then the bids: new, moved or cancelled."""

@@ -19,6 +19,7 @@ from abm.clearing.margin import MarginLadder
 from abm.clearing.mark import OTHER_VENUES, mark_rule, price_ratio, spot_index_ticks
 from abm.clearing.trading import TradingFloor
 from abm.events import BY_FUND, FUNDING, SETTLEMENT
+from abm.records import joined
 from abm.state import BUY, FORCED, I64, IOC, ISOLATED, MESSAGE, NOBODY, REDUCE_ONLY, SELL, TRIGGER
 from abm.units import MICRO, rate_units
 from abm.venues.basket import Basket
@@ -190,7 +191,7 @@ class PerpetualDesk:
             parts.append(messages)
             totals.long_accounts += int((self._forced.side == SELL).sum())
             totals.short_accounts += int((self._forced.side == BUY).sum())
-        return np.concatenate(parts) if parts else None
+        return joined(parts) if parts else None
 
     def stand_still(self) -> None:
         """A round in which the market is halted."""

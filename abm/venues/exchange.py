@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from abm.clearing.audit import AuditError
 from abm.clearing.cross import CrossMargin
 from abm.clearing.trading import TradingFloor
+from abm.records import joined
 from abm.state import I64, PERPETUAL, SPOT
 from abm.units import INT64_MAX, rate_units
 from abm.venues.basket import basket_of
@@ -245,7 +246,7 @@ class Exchanges:
             self.forced_any = self.forced_any or desk.forced_any
             if messages is not None:
                 parts.append(messages)
-        return np.concatenate(parts) if parts else None
+        return joined(parts) if parts else None
 
     def absorb(self) -> None:
         """Settle this round's forced accounts; the backstop takes what the book did not; losses; deleverage."""
