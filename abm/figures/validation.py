@@ -52,7 +52,7 @@ def draw_validation(found: Mapping[str, Any], path: Path | str) -> Path:
     lines = [
         f"{len(found['seeds'])} seed{plural}, {found['accounts']:,} accounts. {share['inside']} of {share['counted']} "
         "graded rows (A, B) have their median inside the band.",
-        "Each row is scaled so that its band has the same width. Grey rows do not count: press, bounds, put in, or said twice.",
+        "Rows are scaled so that all bands have one width. Grey rows do not count: press, bounds, put in, said twice.",
     ]
     tall = title_height(len(lines)) + sum(GAP_IN + HEADER_IN + FOOT_IN + ROW_IN * len(rows) for rows in groups.values())
     with styled() as colours:
