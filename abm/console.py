@@ -29,11 +29,15 @@ class Stop:
 
     def __init__(self, words: str) -> None:
         self.asked = False
+        self.closing = False
+        """While what is finished is being written, a second Ctrl-C changes nothing."""
         self.words = words
 
     def ask(self, _number: int, _frame: FrameType | None) -> None:
         """Signal handler."""
         if self.asked:
+            if self.closing:
+                return
             raise KeyboardInterrupt
         self.asked = True
         err.print(self.words)

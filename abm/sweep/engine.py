@@ -31,9 +31,10 @@ CANCELLED_MAX = 50
 
 
 class Asked(Protocol):
-    """Whether Ctrl-C was pressed."""
+    """Whether Ctrl-C was pressed; `closing` is set here while a second one is to be passed over."""
 
     asked: bool
+    closing: bool
 
 
 class Shown(Protocol):
@@ -337,6 +338,12 @@ def _prepare(
     return present, codes
 
 
+def closing(stop: Asked | None, now: bool) -> None:
+    """Whether a second Ctrl-C is to be passed over, as what is finished is being written."""
+    if stop is not None:
+        stop.closing = now
+
+
 def _go(
     plan: Plan,
     folder: Path,
@@ -362,6 +369,7 @@ def _go(
             lock.touch()
 
     at_once = True
+    closing(stop, False)
     try:
         heart.beat("starting", engine.facts(), at_once=True)
         engine.work(every)
@@ -369,6 +377,7 @@ def _go(
     except KeyboardInterrupt:
         tally.interrupted = True
     finally:
+        closing(stop, True)
         where.close(at_once)
         engine.flush()
         tally.unwritten = len(store.waiting)
