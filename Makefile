@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run check full bench
+.PHONY: setup run check full bench docs
 
 setup:
-	$(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,app]'
+	$(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,app,docs]'
 
 run:
 	$(BIN)/deleverage run october-2025 --accounts 20000
@@ -17,6 +17,9 @@ full:
 	$(BIN)/pytest -n 2 -m 'full or not full' --cov --cov-report=
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 -m kernels --cov --cov-append --cov-report=term --cov-fail-under=90
 	$(BIN)/deleverage experiment october --quick
+
+docs:
+	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
 bench:
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done

@@ -219,7 +219,7 @@ class EventLog:
         return rows
 
     def rows(self) -> NDArray[Any]:
-        """The events of the tick so far (a view, valid until `clear`)."""
+        """The events of the tick so far, EVENT (n,): a view, valid until `clear`."""
         return self._rows[: self._count]
 
     def clear(self) -> None:

@@ -310,7 +310,7 @@ def forced_rows(events: NDArray[np.void]) -> NDArray[np.void]:
 
 
 def arrow_table(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> Any:
-    """Arrow table of a structured array, with `time` after `tick`."""
+    """Arrow table of records (n,), with `time` after `tick`; the start and the tick in ms."""
     import pyarrow as pa
 
     stamp = pa.array(_times(rows, start_ms, tick_ms)).cast(pa.timestamp("ms", tz="UTC"))
@@ -321,7 +321,7 @@ def arrow_table(rows: NDArray[np.void], start_ms: int, tick_ms: int) -> Any:
 def venue_table(
     rows: NDArray[np.void], venues: Sequence[str], start_ms: int, tick_ms: int, column: str = "venue"
 ) -> Any:
-    """Arrow table of `Recorder.venues_array`, or `alts_array`: `arrow_table` with the name of each in front."""
+    """Arrow table of `Recorder.venues_array`, or `alts_array`, (ticks, venues): as `arrow_table`, names in front."""
     import pyarrow as pa
 
     table = arrow_table(rows, start_ms, tick_ms)

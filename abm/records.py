@@ -33,7 +33,7 @@ def copied(rows: Rows) -> Rows:
 
 
 def taken(rows: Rows, which: NDArray[Any]) -> Rows:
-    """The rows at positions or under a mask `which`, a copy."""
+    """The rows at positions (k,) or under a mask (n,) `which`, a copy of the same kind (MESSAGE, FILL, ORDER)."""
     found: Rows = plain(rows)[which].view(rows.dtype)
     return found
 

@@ -177,6 +177,9 @@ def shares(s: VenueSetup) -> Iterator[str]:
         if sum(parts) > 1 + 1e-9:
             listed = " + ".join(f"{part:g}" for part in parts)
             yield f"{path}: {listed}: shares of one whole that exceed 1 together ({sum(parts):g})"
+    if r.notional_shares()[-1] < -1e-9:
+        most = r.leverage_density / sum(r.notional_shares()[:-1])
+        yield f"retail.leverage_density: {r.leverage_density:g}: leaves nothing for the last class; at most {most:g}"
 
 
 def leverage(s: VenueSetup) -> Iterator[str]:

@@ -33,7 +33,7 @@ class Traffic:
         self.messages[:] = self.fills[:] = 0
 
     def count(self, messages: NDArray[Any], fills: NDArray[Any]) -> None:
-        """Add a trade's messages and fills."""
+        """Add a trade's MESSAGE (n,) and FILL (m,)."""
         for total, rows in ((self.messages, messages), (self.fills, fills)):
             if self._venues == 1:
                 total += rows.size

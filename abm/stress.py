@@ -208,7 +208,7 @@ class Ladder:
 
 
 def opening_ladder(scenario: Scenario, depth: float) -> Ladder:
-    """The bids at the opening of a scenario's market, spot and perpetual together, times `depth`."""
+    """Opening bids of a scenario's market, spot and perpetual, times `depth`; raises SettingsError for none."""
     from abm.model import MarketModel
     from abm.state import BUY, SELL
 
@@ -377,7 +377,9 @@ class Stress:
 
 
 def stress(scenario: Scenario, drops: Sequence[float], options: StressOptions) -> Stress:
-    """Balance sheets and fixed points of all companies of a scenario at every drop (fractions of the opening price)."""
+    """Balance sheets and fixed points of all companies of a scenario at every drop (fractions of the opening price).
+
+    Raises SettingsError without companies or bids."""
     if options.impact not in ("book", "root"):
         raise SettingsError([f'impact: "{options.impact}": one of book, root'])
     sheets = companies_of(scenario)

@@ -1,10 +1,15 @@
-"""The lab under load: `python -m benchmarks.lab [--accounts 100000] [--seconds 12] [--minutes 0] [--cycles 50]`.
+"""The lab under load, in a headless Chromium on this machine: `python -m benchmarks.lab [--only PART] [...]`.
 
-Measured in a headless Chromium on this machine, software rendering, the model of `october-2025` playing as fast as it
-goes: ticks and frames a second on every tab after 2,000 ticks (2,000 points a series), time from a click to the changed
-page, memory of the server. Goals: 15 frames/s on Market, 5 elsewhere, 0.5 s, flat memory. `--minutes 30` plays over and
-over for so long and prints the memory every minute; `--cycles` opens and closes windows. The load of the machine stands
-with the figures, because everything here shares its cores with the browser.
+| Part | What | Goal |
+|--|--|--|
+| `play` | frames/s and ticks/s on every tab, from 2,000 ticks (2,000 points a series) on | 15 on Market, 5 elsewhere |
+| `clicks` | seconds from a click to the changed page, while the model plays | 0.5 s |
+| `memory` | server memory while it plays over and over, `--minutes 30` | flat |
+| `cycles` | server memory over `--cycles 50` windows opened, played and closed, after one large model | flat |
+
+Without `--only` all parts, `memory` only with `--minutes`. The model is `october-2025`, 100,000 accounts, as fast
+as it goes; software rendering. Everything here shares its cores with the browser, so the load of the machine stands
+with the figures. All parts step through 2,000 ticks first, so that little is compiled while it is measured.
 """
 
 from __future__ import annotations
@@ -17,6 +22,8 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 from abm.app.server import Lab, Server
 from abm.app.session import Session
 from abm.scenario import load_scenario
@@ -25,7 +32,8 @@ from tests.lab_browser import MISSING, Browser
 TABS = ("market", "book", "heatmap", "venue", "treasuries", "traders")
 GOALS = {"market": 15.0}
 ELSEWHERE, CLICK_S = 5.0, 0.5
-POINTS = 2_000
+POINTS, SAMPLE_S = 2_000, 5.0
+PARTS = ("play", "clicks", "memory", "cycles")
 
 
 def resident_mb() -> float:
@@ -95,6 +103,15 @@ CLICKS = {
         "const e = document.getElementById('c-depth'); e.value = 'x'; e.oninput()",
         "document.getElementById('c-depth-error').textContent !== ''",
     ),
+    "shock now, the tick with it": (
+        "document.getElementById('shock').value = '-0.5'; window.was = lab.run.arms[0].columns.seconds.length;"
+        "document.getElementById('shock-go').click()",
+        "lab.run.arms[0].columns.news_fair_change.slice(window.was).some((change) => Math.abs(change + 0.005) < 1e-9)",
+    ),
+    "Reset, the new model": (
+        "window.was = lab.epoch; document.getElementById('apply').click()",
+        "lab.epoch > window.was && lab.run.arms[0].columns.seconds.length === 0",
+    ),
 }
 TIMER = """
 const done = arguments[arguments.length - 1], begin = performance.now();
@@ -115,6 +132,8 @@ def clicks(page: Browser, times: int) -> dict[str, list[float]]:
             )
             page.wait("lab.playing", 60)
             time.sleep(0.3)
+            if name.startswith("Reset"):  # a bad value would be refused
+                page.run("const e = document.getElementById('c-depth'); e.value = lab.given.depth; e.oninput()")
             found[name].append(page.run_async(TIMER, click, change) / 1000)
     page.run("const e = document.getElementById('c-depth'); e.value = lab.given.depth; e.oninput()")
     page.run("document.getElementById('latest').click(); if (lab.playing) document.getElementById('play').click()")
@@ -122,87 +141,145 @@ def clicks(page: Browser, times: int) -> dict[str, list[float]]:
 
 
 def long_play(page: Browser, session: Session, minutes: float) -> list[float]:
-    """Memory, MB, once a minute while it plays, from the start again whenever it ends."""
+    """Memory, MB, every five seconds while it plays, from the start again whenever it ends."""
     page.click("#tabs [data-tab=market]")
-    found, until, due = [], time.monotonic() + 60 * minutes, 0.0
+    found, runs, until, due = [], 0, time.monotonic() + 60 * minutes, 0.0
     while time.monotonic() < until:
         if not session.playing:
             if not session.running:
+                runs += 1
                 session.reset({})
             session.play(True)
         if time.monotonic() >= due:
             found.append(resident_mb())
-            due = time.monotonic() + 60
-            print(
-                f"  memory {found[-1]:,.0f} MB, tick {session.arms[0].model.tick if session.arms else 0:,}", flush=True
-            )
+            due = time.monotonic() + SAMPLE_S
         time.sleep(0.5)
     session.play(False)
+    print(f"{runs} runs ended and began again")
     return found
 
 
-def cycles(many: int) -> list[float]:
+def closed(server: Server) -> None:
+    """Wait until the windows' sessions and their threads have ended."""
+    for _ in range(1_500):
+        if not (server.lab.sessions or any(one.name == "lab model" for one in threading.enumerate())):
+            return
+        time.sleep(0.02)
+    raise SystemExit("a session does not end")
+
+
+def cycles(page: Browser, many: int) -> list[float]:
     """Memory, MB, after each time a window with a tiny model is opened, played and closed."""
     found = []
-    with Server(Lab(load_scenario("tiny"), "tiny")) as server, Browser() as page:
+    with Server(Lab(load_scenario("tiny"), "tiny")) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         for _ in range(many):
             opened(page, server)
             page.click("#play")
             page.wait("lab.run.arms[0].columns.seconds.length > 20")
             page.open("about:blank")
-            for _ in range(200):
-                if not server.lab.sessions:
-                    break
-                time.sleep(0.02)
+            closed(server)
             found.append(resident_mb())
-        assert not server.lab.sessions
         server.shutdown()
     return found
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+def load() -> str:
+    """The load of the machine, for the heading of a table."""
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+
+
+def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a Markdown table."""
+    print(f"\n{title}; {load()}\n")
+    for row in (head, ("--",) * len(head), *rows):
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def show_play(page: Browser, session: Session, seconds: float) -> None:
+    """Frames and ticks a second, each tab from the same tick on."""
+    rows = []
+    for name in TABS:
+        if session.arms[0].model.tick > POINTS:
+            begun_again(page, session)
+            stand_at(page, session, POINTS)
+        frames, ticks = playing(page, session, name, seconds)
+        rows.append((name, f"{frames:.1f}", f"{GOALS.get(name, ELSEWHERE):.0f}", f"{ticks:.0f}"))
+    table(f"{seconds:.0f} s of play", ("tab", "frames/s", "goal", "ticks/s"), rows)
+
+
+def show_clicks(page: Browser, session: Session, times: int) -> None:
+    """Seconds from click to change, from the opening on."""
+    begun_again(page, session)
+    rows = [
+        (name, f"{statistics.median(seconds):.2f}", f"{max(seconds):.2f}", str(CLICK_S))
+        for name, seconds in clicks(page, times).items()
+    ]
+    table(f"click to change, s, {times} times each", ("click", "median", "most", "goal"), rows)
+
+
+def show_memory(memory: list[float], unit: str, title: str) -> None:
+    """Lowest and highest in each fifth of a list of MB."""
+    parts = [part for part in np.array_split(np.array(memory), 5) if part.size]
+    ends = np.cumsum([part.size for part in parts])
+    rows = [
+        (f"{end - part.size + 1} to {end}", f"{part.min():.0f}", f"{part.max():.0f}")
+        for end, part in zip(ends, parts, strict=True)
+    ]
+    table(title, (unit, "lowest MB", "highest MB"), rows)
+
+
+def begun_again(page: Browser, session: Session) -> None:
+    """Back to the opening."""
+    epoch = page.run("return lab.epoch")
+    session.reset({})
+    page.wait(f"lab.epoch > {epoch} && lab.run.arms[0].columns.seconds.length === 0", 600)
+
+
+def large(page: Browser, chosen: argparse.Namespace, parts: tuple[str, ...]) -> None:
+    """The parts that need the large model; without one it is only stepped and closed."""
+    scenario = load_scenario("october-2025", (), None, chosen.accounts)
+    with Server(Lab(scenario, "october-2025")) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        session = opened(page, server)
+        print(f"{chosen.accounts:,} accounts, opened: memory {resident_mb():,.0f} MB; {load()}", flush=True)
+        stand_at(page, session, POINTS)
+        kept = sum(one.ledgers.nbytes for one in session.arms[0].past.kept) / 1e6
+        print(f"after {POINTS:,} ticks: memory {resident_mb():,.0f} MB, of it accounts at earlier ticks {kept:,.0f} MB")
+        if "play" in parts:
+            show_play(page, session, chosen.seconds)
+        if "clicks" in parts:
+            show_clicks(page, session, chosen.times)
+        if "memory" in parts and chosen.minutes:
+            found = long_play(page, session, chosen.minutes)
+            show_memory(found, f"samples of {SAMPLE_S:.0f} s", f"memory over {chosen.minutes:g} minutes of play")
+        page.open("about:blank")
+        closed(server)
+        print(f"\nits window closed: memory {resident_mb():,.0f} MB", flush=True)
+        server.shutdown()
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=12.0, help="of play on each tab")
+    parser.add_argument("--times", type=int, default=5, help="each click")
     parser.add_argument("--minutes", type=float, default=0.0, help="of play for the memory")
     parser.add_argument("--cycles", type=int, default=50, help="windows opened and closed")
     chosen = parser.parse_args()
+    parts = (chosen.only,) if chosen.only else PARTS
     if MISSING:
         raise SystemExit(MISSING)
+    if chosen.only == "memory" and not chosen.minutes:
+        chosen.minutes = 30.0
     sys.setswitchinterval(0.001)  # as `deleverage view` does
-    print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
-    with (
-        Server(Lab(load_scenario("october-2025", (), None, chosen.accounts), "october-2025")) as server,
-        Browser() as page,
-    ):
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        session = opened(page, server)
-        print(f"{chosen.accounts:,} accounts, opened: memory {resident_mb():,.0f} MB", flush=True)
-        stand_at(page, session, POINTS)
-        kept = sum(one.ledgers.nbytes for one in session.arms[0].past.kept) / 1e6
-        print(f"after {POINTS:,} ticks: memory {resident_mb():,.0f} MB, of it accounts at earlier ticks {kept:,.0f} MB")
-        for name in TABS:
-            frames, ticks = playing(page, session, name, chosen.seconds)
-            goal = GOALS.get(name, ELSEWHERE)
-            print(f"  {name:<11} {frames:5.1f} frames/s (goal {goal:.0f})  {ticks:6.1f} ticks/s", flush=True)
-        epoch = page.run("return lab.epoch")
-        session.reset({})  # the run may be over
-        page.wait(f"lab.epoch > {epoch} && lab.run.arms[0].columns.seconds.length === 0", 600)
-        for name, seconds in clicks(page, 3).items():
-            print(
-                f"  {name:<30} {statistics.median(seconds):.2f} s, at most {max(seconds):.2f} s (goal {CLICK_S})",
-                flush=True,
-            )
-        if chosen.minutes:
-            long_play(page, session, chosen.minutes)
-        print(f"at the end: memory {resident_mb():,.0f} MB, load {os.getloadavg()[0]:.1f}", flush=True)
-        server.shutdown()
-    if chosen.cycles:
-        memory = cycles(chosen.cycles)
-        shown = {number: round(memory[number - 1]) for number in (1, 10, 20, 30, 40, 50) if number <= len(memory)}
-        print(f"{len(memory)} windows opened and closed; memory after so many, MB: {shown}")
+    with Browser() as page:
+        large(page, chosen, parts)
+        if "cycles" in parts and chosen.cycles:
+            show_memory(cycles(page, chosen.cycles), "windows", f"{chosen.cycles} windows opened, played and closed")
 
 
 if __name__ == "__main__":

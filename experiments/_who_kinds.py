@@ -33,7 +33,7 @@ def mixed(share: float, whole: Mapping[str, float], **parameters: Any) -> tuple[
 
 _RETAIL_COINS = {
     "open_interest_coins": 83_000,
-    "entrant_short_coins": 7_000,
+    "entrant_short_coins": 6_900,
     "entrant_long_coins": 5_000,
     "news_coins": 3_900,
 }

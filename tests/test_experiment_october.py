@@ -45,7 +45,7 @@ SMALL: dict[str, Any] = {
 # --- data -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("event", ["october-2025", "september-2025"])
 def test_every_variant_is_a_scenario_of_its_own(event: str) -> None:
-    groups = [ABLATION, *POLICIES, *convergence((0.5,), (2,), (3_000,))]
+    groups = [ABLATION, *POLICIES, *convergence((0.25,), (2,), (3_000,))]
     assert len({group.key for group in groups}) == len(groups)
     base = load_scenario(event).resolved()
     for group in groups:

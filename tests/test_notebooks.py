@@ -13,6 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
 LIMIT_S = 300
+MOST_BYTES = 200_000
+"""Of an executed notebook, pictures and all."""
+
+
+def test_there_are_seven() -> None:
+    assert len(SCRIPTS) >= 7
 
 
 @pytest.mark.full
@@ -33,6 +39,8 @@ def test_runs_as_a_notebook(script: Path, tmp_path: Path) -> None:
     nbclient.NotebookClient(
         notebook, timeout=LIMIT_S, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
     ).execute()
+    size = len(json.dumps(notebook))
+    assert size < MOST_BYTES, f"{size:,} bytes with its outputs"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -148,7 +148,7 @@ def test_changed_checks_and_keeps_the_rest() -> None:
 
 def test_october_declares_what_it_assumes() -> None:
     s = load_scenario("october-2025")
-    assert (s.start, s.ticks, s.accounts) == (datetime(2025, 10, 10, 20, 40, tzinfo=UTC), 6000, 100_000)
+    assert (s.start, s.ticks, s.accounts) == (datetime(2025, 10, 10, 20, 40, tzinfo=UTC), 12_000, 100_000)
     assert all(item.assumed and item.grade == "assumed" and item.source for item in s.news)
     total = 1.0
     for item in s.news:

@@ -83,6 +83,8 @@ def curve(
 
     Returns:
         One row a value of the factor, ascending: the factor, middle, low, high, runs, without (runs without a value).
+
+    Raises SettingsError for a factor, measure or value that the study does not have, or another interval.
     """
     rows = picked(frame, (factor, measure), at)
     if interval not in ("bootstrap", "quantile"):

@@ -31,14 +31,14 @@ class Factor:
     scale: str = "linear"
 
     def place(self, share: Floats) -> Floats:
-        """Values at shares 0 to 1 of the range."""
+        """Values at shares (…,) 0 to 1 of the range, float64 of the same shape, in the unit of the parameter."""
         if self.scale == "log":
             spread: Floats = self.low * (self.high / self.low) ** share
             return spread
         return self.low + (self.high - self.low) * share
 
     def share(self, value: Floats) -> Floats:
-        """Shares 0 to 1 of the range at values."""
+        """Shares 0 to 1 of the range at values, float64 of the same shape."""
         if self.scale == "log":
             share: Floats = np.log(value / self.low) / np.log(self.high / self.low)
             return share
@@ -110,9 +110,10 @@ def saltelli(problem: Problem, base: int, seed: int = 1) -> pd.DataFrame:
 
 
 def saltelli_shares(count: int, base: int, seed: int = 1) -> Floats:
-    """Saltelli's design (base × (count + 2), count) in the unit cube, from a scrambled Sobol sequence.
+    """Saltelli's design in the unit cube, from a scrambled Sobol sequence; shape (base * (count + 2), count).
 
     Saltelli et al. (2010), Computer Physics Communications 181, 259-270. A power of 2 keeps the sequence balanced.
+    Raises SettingsError for another base.
     """
     from scipy.stats.qmc import Sobol
 
@@ -134,7 +135,7 @@ def morris(problem: Problem, trajectories: int, levels: int = 4, seed: int = 1) 
 
 
 def morris_shares(count: int, trajectories: int, levels: int = 4, seed: int = 1) -> Floats:
-    """Morris's design (trajectories × (count + 1), count) on a grid of `levels` in the unit cube (Morris 1991).
+    """Morris's design on a grid of `levels` in the unit cube (Morris 1991); shape (trajectories * (count + 1), count).
 
     Each trajectory starts at random and moves every factor once, in random order, by levels / (2 (levels - 1)) of its
     range. Raises SettingsError for an odd number of levels.

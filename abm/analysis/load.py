@@ -64,7 +64,10 @@ def load(path: str | Path, failures: bool = True) -> pd.DataFrame:
 
 
 def study_of(path: str | Path) -> dict[str, Any]:
-    """What the folder says about its study: `study` (fields that differ from their defaults), name, code, runs."""
+    """What the folder says about its study: `study` (fields that differ from their defaults), name, code, runs.
+
+    Raises SettingsError where that cannot be read.
+    """
     from abm.sweep.parts import STUDY_FILE
 
     try:

@@ -208,7 +208,10 @@ def morris_effects(
 
 
 def elementary_effects(shares: Floats, values: Floats, names: Sequence[str]) -> Floats:
-    """Effects (trajectories, factors) of points (trajectories, factors + 1, factors) and outputs (trajectories, …)."""
+    """Effects (trajectories, factors) of points (trajectories, factors + 1, factors) and outputs (trajectories, …).
+
+    Raises SettingsError where the points are no trajectories: a step moves exactly one factor.
+    """
     moves, changes = np.diff(shares, axis=1), np.diff(values, axis=1)
     moved = np.abs(moves) > 1e-9
     if not ((moved.sum(axis=2) == 1).all() and (moved.sum(axis=1) == 1).all()):
@@ -232,7 +235,7 @@ def rank_correlations(
     """Spearman's rank correlation of a measure with each factor, for Latin hypercubes and Sobol sequences.
 
     A first look that needs no special design and sees monotone effects only. Returns one row a factor: rank, low, high
-    (bootstrap over points).
+    (bootstrap over points). Raises SettingsError where points are too few or all the same.
     """
     value = frame[measure].astype(float)
     rows = frame[~_failed(frame) & np.isfinite(value)]

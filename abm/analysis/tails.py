@@ -61,6 +61,8 @@ def tails(
     Returns:
         One row a group and share: share, var, var_low, var_high, shortfall, shortfall_low, shortfall_high, runs,
         above (runs at or beyond the value at risk: with few, the shortfall is a guess), mean, largest.
+
+    Raises SettingsError for a measure or column that the study does not have.
     """
     unknown = [f"{name}: no such column" for name in (measure, *by) if name not in frame.columns]
     unknown += [f"share {share:g}: must lie between 0 and 1" for share in shares if not 0 < share < 1]

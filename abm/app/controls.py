@@ -114,16 +114,18 @@ def at_path(data: Any, path: str) -> Any:
 
 
 def _leveraged(scenario: Scenario) -> float:
-    return round(100.0 * sum(scenario.retail.class_notional[:-1]), 6)
+    return round(100.0 * sum(scenario.retail.notional_shares()[:-1]), 6)
 
 
 def _set_leveraged(percent: float, scenario: Scenario) -> Mapping[str, Any]:
     """Scale the leveraged classes in proportion; the lowest class takes the rest."""
-    shares = scenario.retail.class_notional
     if not 0 < percent < 100:
         raise ValueError("lies between 0 and 100 %, both excluded")
-    scaled = [share * percent / 100.0 / sum(shares[:-1]) for share in shares[:-1]]
-    return {"retail.class_notional": [*scaled, 1.0 - sum(scaled)]}
+    retail = scenario.retail
+    now = sum(retail.notional_shares()[:-1])
+    if now == 0:
+        raise ValueError("this scenario has nothing there that could be scaled")
+    return {"retail.leverage_density": percent / 100.0 * retail.leverage_density / now}
 
 
 def _policy(name: str, on: Mapping[str, Any]) -> tuple[Callable[[Scenario], Any], Callable[..., Mapping[str, Any]]]:
@@ -150,7 +152,7 @@ CONTROLS: tuple[Control, ...] = (
             "number", whole=True),
     Control("accounts", "Run", "Accounts", "accounts", "", "how fine the crowd is; totals stay", 50, 100_000, 50,
             "number", whole=True),
-    Control("leveraged", "Leverage", "Held at 5× and more", "retail.class_notional", "%",
+    Control("leveraged", "Leverage", "Held at 5× and more", "retail.leverage_density", "%",
             "share of the longs’ value; higher leverage scales along", 1, 60, 0.5,
             read=_leveraged, write=_set_leveraged),
     Control("most_leverage", "Leverage", "Nobody above", "retail.most_leverage", "×",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from abm.app import controls, story
 from abm.app.about import about, places_of, told
+from abm.app.memory import give_back
 from abm.app.session import WAIT_S, Arm, Plain
 from abm.events import EVENT
 from abm.recorder import STEP
@@ -139,6 +140,7 @@ class Replay:
         if self._maker is not None and threading.current_thread() is not self._maker:
             self._maker.join(timeout=30)
         self.arm = None
+        give_back()
 
 
 def same(made: np.void, kept: np.void) -> bool:

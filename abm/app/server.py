@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from abm.app import controls
+from abm.app.memory import one_heap
 from abm.app.replay import Replay
 from abm.app.session import Plain, Session
 from abm.figures.style import FONT_FILES, FONTS, PALETTES
@@ -273,6 +274,7 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(self, lab: Lab, host: str = "127.0.0.1", port: int = 0) -> None:
+        one_heap()
         hosts = tuple({*LOOPBACK, host, f"[{host}]"})
         self.lab, self._ended = lab, threading.Event()
         super().__init__((host, port), type("LabHandler", (Handler,), {"lab": lab, "hosts": hosts}))

@@ -7,7 +7,6 @@ closed, and its models go with it.
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from abm.app import controls, story
 from abm.app.about import about, told
+from abm.app.memory import give_back
 from abm.app.past import Past
 from abm.app.watcher import Watcher
 from abm.scenario import Scenario
@@ -29,8 +29,8 @@ WAIT_S = 8.0
 FASTEST = 0.0
 BREATH_SHARE, BREATH_S = 0.08, 0.002
 """After a tick the worker stands still for this share of its time, at most so long, so that requests are answered."""
-ANSWER_S = 30.0
-"""How long a request waits for the model to end its tick."""
+ANSWER_S, ASK_S = 30.0, 0.25
+"""How long a request waits for the model to end its tick; how often it looks whether the session was closed."""
 
 
 @dataclass
@@ -172,15 +172,15 @@ class Session:
                     break
                 wishes, self._wishes = self._wishes, []
             try:
-                for wish in wishes:
-                    wish()
+                while wishes:  # none is kept: the question of a tab refers to models
+                    wishes.pop(0)()
                 if self.playing:
                     self._play()
             except Exception as error:  # the window says what happened; the server and other windows go on
                 self.problem, self.playing = f"{type(error).__name__}: {error}", False
             self._say()
-        self.arms = []
-        gc.collect()  # a model is large, and dies in a reference cycle
+        self.arms, self._wishes = [], []
+        give_back()
 
     def _say(self) -> None:
         with self._changed:
@@ -190,6 +190,8 @@ class Session:
     def _build(self, wanted: list[tuple[Scenario, str]]) -> None:
         self.playing, self.problem, self.arms = False, "", []
         self._say()
+        if self.epoch:
+            give_back()  # before there are twice as many
         self.arms = [Arm.of(scenario, words, self._watcher) for scenario, words in wanted]
         self.epoch += 1
 
@@ -270,7 +272,9 @@ class Session:
                 answered.set()
 
         self._wish(wish)
-        answered.wait(ANSWER_S)
+        until = time.monotonic() + ANSWER_S
+        while not (answered.wait(ASK_S) or self.closed or time.monotonic() > until):
+            pass
         return answer or [{"tick": -1, "data": None}]
 
     def chain(self, seq: int, arm: int = 0) -> list[story.Line]:

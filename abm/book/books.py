@@ -76,7 +76,7 @@ class Books:
 
     @property
     def orders(self) -> NDArray[np.void]:
-        """The pool, ORDER[capacity]. Growth makes a new array: read the property again after each batch."""
+        """The pool, ORDER (capacity,), by slot. Growth makes a new array: read the property again after each batch."""
         return self._memory.orders
 
     # --- executing --------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Books:
         return int(self._memory.queues[market * QUEUES + (side < 0)]["count"])
 
     def ladder(self, market: int, side: int, worst_ticks: int | None = None) -> tuple[I64, I64]:
-        """Prices (ticks) and lots of the non-empty levels of a side, best first, up to `worst_ticks`."""
+        """Prices in ticks and lots, int64 (n,), of the non-empty levels of a side, best first, up to `worst_ticks`."""
         queue = market * QUEUES + (side < 0)
         low, high = (worst_ticks or 0, None) if side == BUY else (0, worst_ticks)
         ticks = self._memory.ticks(queue, low, high)[::-side]
@@ -172,8 +172,9 @@ class Books:
         return int(lots), int(value)
 
     def due_stops(self, market: int, mark_ticks: int) -> I64:
-        """Handles of the ON_MARK stops that this mark sets off: buys by rising stop, sells by falling, ties by
-        entry.
+        """Handles (n,) of the ON_MARK stops that this mark sets off.
+
+        Buys by rising stop, sells by falling, ties by entry.
         """
         memory, found = self._memory, []
         for side, kind in ((1, 4), (-1, 5)):
@@ -184,11 +185,11 @@ class Books:
         return self.handles(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
     def handles(self, slots: I64) -> I64:
-        """Handles of slots (int64)."""
+        """Handles of slots, int64 of the same shape."""
         return np.asarray(slots, np.int64) | (self.orders["generation"][slots].astype(np.int64) << 32)
 
     def handles_of(self, mask: NDArray[np.bool_], market: int | None = None) -> I64:
-        """Handles of everything resting or waiting that belongs to the rows of bool[R] `mask`, by slot.
+        """Handles, int64 (n,), of everything resting or waiting that belongs to the rows of bool (R,) `mask`, by slot.
 
         In one market, or in all.
         """
@@ -246,7 +247,7 @@ def state_text(books: Books, market: int, prices: I64 | None = None, ids: I64 | 
     """The text behind `state_sha256`: `side,price,id,qty;` in match order, then `X<side>,<stop>,<price or
     0>,<id>,<qty>;` by id.
 
-    `prices` and `ids` translate ticks and ids back for books that were run on ranks instead (replays).
+    `prices` and `ids`, int64 (ranks,), translate ticks and ids back for books that were run on ranks (replays).
     """
     parts = []
     for side, letter in ((1, "B"), (-1, "S")):

@@ -17,8 +17,8 @@ def sweep(
 ) -> tuple[int, int]:
     """Lots resting from the best price to the worst, both in ticks, and the sum of price times lots, up to `most_lots`.
 
-    `words` is the lowest rank of the bitmap, `levels` are the records of all ladders, `shift` is that of the queue;
-    both prices lie within its ladder. The book counts downward where the worst price is the lower one.
+    `words` (n,) is the lowest rank of the bitmap, `levels`, LEVEL (m,), are those of all ladders, `shift` is that of
+    the queue; both prices lie within its ladder. The book counts downward where the worst price is the lower one.
     """
     lots = 0
     value = 0

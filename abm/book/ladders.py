@@ -83,7 +83,10 @@ class Ladders:
 
     # --- growth -----------------------------------------------------------------------------------
     def make_room_for_orders(self, new: int) -> None:
-        """Enlarge the pool so that `new` more orders fit; `orders` is then another array."""
+        """Enlarge the pool so that `new` more orders fit; `orders` is then another array.
+
+        Raises BookLimitError beyond the most.
+        """
         size = self.orders.size
         need = int(self.pool[1] - self.pool[0]) + new
         if need > MAX_ORDERS:
@@ -98,7 +101,10 @@ class Ladders:
             setattr(self, name, grown)
 
     def wanted_range(self, messages: NDArray[np.void]) -> tuple[I64, I64]:
-        """Lowest tick and number of ticks for each market that hold its orders and this batch; nothing is changed."""
+        """Lowest tick and number of ticks, int64 (M,), that hold each market's orders and this batch of MESSAGE (n,).
+
+        Nothing is changed. Raises BookLimitError where the range is wider than a ladder may be.
+        """
         base, span = self.books["base"].copy(), self.books["span"].copy()
         op, market = messages["op"], messages["market"]
         price, stop = messages["price_ticks"], messages["stop_ticks"]
@@ -123,8 +129,9 @@ class Ladders:
         return base, span
 
     def make_room_for_prices(self, messages: NDArray[np.void]) -> None:
-        """Move and widen ladders so that every price of the batch that may rest has its level; orders keep their
-        slots.
+        """Move and widen ladders so that every price in ticks of MESSAGE (n,) that may rest has its level.
+
+        Orders keep their slots.
         """
         base, span = self.wanted_range(messages)
         kept = []
@@ -145,7 +152,7 @@ class Ladders:
 
     # --- looking ----------------------------------------------------------------------------------
     def ticks(self, queue: int, low: int = 0, high: int | None = None) -> I64:
-        """Non-empty ticks of a queue (index market * QUEUES + kind) within low..high, rising: int64 array."""
+        """Non-empty ticks of a queue (index market * QUEUES + kind) within low..high, rising: int64 (n,)."""
         best = int(self.queues["best"][queue])
         if best == 0:
             return np.zeros(0, np.int64)
@@ -168,7 +175,7 @@ class Ladders:
         return np.asarray(ticks[(ticks >= low) & (ticks <= high)], np.int64)
 
     def walk(self, queue: int) -> tuple[I64, I64]:
-        """Slots of a queue in the order of execution, and the tick of each."""
+        """Slots of a queue in the order of execution, and the tick of each; int64 (n,)."""
         ticks = self.ticks(queue)[:: -SIGN_OF_QUEUE[queue % QUEUES]]
         at = self.levels["head"][ticks + self.queues["shift"][queue]].astype(np.int64)
         level = np.arange(ticks.size)
@@ -185,7 +192,7 @@ class Ladders:
         return np.concatenate(slots)[order], ticks[where[order]]
 
     def live_slots(self, market: int | None = None) -> I64:
-        """Slots of all resting and waiting orders, rising."""
+        """Slots of all resting and waiting orders, rising; int64 (n,)."""
         used = self.orders if self.pool[1] == 1 else self.orders[: int(self.pool[1])]
         mask = (used["state"] == RESTING) | (used["state"] == WAITING)
         if market is not None:

@@ -153,7 +153,7 @@ class Backstop:
         self.pay_out(takeovers.rows)
 
     def pay_out(self, rows: I64) -> None:
-        """An isolated account whose position is gone gets what is left of its margin; the fund pays what it owes.
+        """An isolated account of `rows` (n,) without a position gets what is left of its margin; the fund pays debts.
 
         After a takeover exactly nothing is left; after deleveraging at another price than bankruptcy something may be.
         """

@@ -108,7 +108,7 @@ class CrossMargin:
         return slots
 
     def members(self, market: int) -> I64:
-        """Rows looked after here for the settlement asset of a market, rising."""
+        """Rows (n,) looked after here for the settlement asset of a market, rising."""
         return self._members[int(self.floor.markets.settle[market])]
 
     def belongs(self, rows: I64, market: int) -> NDArray[np.bool_]:
@@ -155,7 +155,7 @@ class CrossMargin:
         return equity, owed.sum(axis=0)
 
     def below(self, market: int) -> I64:
-        """Members below maintenance that hold this market, int64, ascending."""
+        """Rows of members below maintenance that hold this market, int64 (n,), ascending."""
         members = self.members(market)
         if members.size == 0:
             return NO_ROWS

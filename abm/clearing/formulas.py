@@ -50,7 +50,10 @@ def trade_value(price_ticks: int, size_lots: int, tick_value: int) -> int:
 
 
 def initial_margin(value: int, leverage: int) -> int:
-    """Margin to open a position of this value (either sign), |value| / leverage rounded up."""
+    """Margin to open a position of this value (either sign), |value| / leverage rounded up.
+
+    Raises ValueError where leverage is no whole number from 1.
+    """
     if leverage < 1:
         raise ValueError(f"leverage must be a whole number from 1, not {leverage}")
     return ceil_div(abs(value), leverage)

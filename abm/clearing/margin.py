@@ -90,7 +90,7 @@ class MarginLadder:
         self._move(mark_ticks)
 
     def crossed(self, mark_ticks: int) -> I64:
-        """Rows whose equity is below maintenance at this mark, int64, ascending."""
+        """Rows whose equity is below maintenance at this mark, int64 (n,), ascending."""
         self._move(mark_ticks)
         count = self._state[1]
         if count == 0:
@@ -100,7 +100,7 @@ class MarginLadder:
         return found
 
     def liquidation_ticks(self, rows: ArrayLike) -> I64:
-        """Liquidation tick of each row, int64 like `rows`, as of its last `update`; 0 = none, see `formulas`."""
+        """Liquidation tick of each row, int64 (n,) like `rows`, as of its last `update`; 0 = none, see `formulas`."""
         ticks: I64 = np.abs(self._threshold[np.asarray(rows)])
         return ticks
 
@@ -149,7 +149,7 @@ def peers_of(markets: Markets, accounts: Accounts, market: int) -> NDArray[np.bo
 
 
 def venue_perpetuals(markets: Markets, venue: int) -> I64:
-    """Indices of a venue's perpetuals by slot. Raises ValueError if they settle in different assets."""
+    """Indices (K,) of a venue's perpetuals by slot. Raises ValueError if they settle in different assets."""
     found = np.flatnonzero((markets.venue == venue) & (markets.kind == PERPETUAL))
     found = found[np.argsort(markets.slot[found], kind="stable")]
     if np.unique(markets.settle[found]).size > 1:
@@ -199,7 +199,7 @@ class VenueMargin:
 
 
 def maintenance_of(notional: I64, markets: Markets, market: int) -> I64:
-    """`formulas.maintenance_margin` by arrays: absolute notional values, int64 settlement units, in and out."""
+    """`formulas.maintenance_margin` of absolute notional values, int64 settlement units in and out, of one shape."""
     tier = np.searchsorted(markets.tier_floor[market], notional, side="right") - 1
     rate = markets.tier_maintenance[market][tier]
     whole = notional // RATE_ONE

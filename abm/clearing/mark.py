@@ -104,7 +104,10 @@ def weighted_median(prices: Sequence[int], weights: Sequence[int]) -> int:
 
 
 def weighted_average(prices: Sequence[int], weights: Sequence[int]) -> int:
-    """Average price (an index over venues), rounded to the nearest tick, halves up."""
+    """Average price (an index over venues), rounded to the nearest tick, halves up.
+
+    Raises ValueError without any weight.
+    """
     if not prices or sum(weights) <= 0:
         raise ValueError("a weighted average needs a price with a positive weight")
     return round_div(sum(p * w for p, w in zip(prices, weights, strict=True)), sum(weights))

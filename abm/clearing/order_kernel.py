@@ -19,10 +19,11 @@ FIRST: Any = np.int64(0)
 def priorities(
     messages: NDArray[Any], seeds: NDArray[np.int64], first_row: NDArray[np.int64], moment: int
 ) -> NDArray[np.int64]:
-    """Sort key of each message, int64 (n,): class in the high bits, then one draw per account and moment.
+    """Sort key of each MESSAGE, int64 (n,): class in the high bits, then one draw per account and moment.
 
-    All messages of an account share a key, so a stable sort keeps their own order (cancel before renewal). Draws are
-    keyed by the seed of the market's venue and by the row within it, `seeds` and `first_row` int64 (M,).
+    All messages of an account in one market share a key, so a stable sort keeps their order (cancel before renewal).
+    Its markets follow each other, the last first: two cohorts may act for one account. Draws are keyed by the seed of
+    the market's venue and by the row within it, `seeds` and `first_row` int64 (M,).
     """
     keys = np.empty(messages.size, np.int64)
     account = np.int64(-2)
@@ -31,6 +32,7 @@ def priorities(
         if messages[i]["account"] != account:
             account = np.int64(messages[i]["account"])
             market = messages[i]["market"]
-            draw = bits(seeds[market], STREAM_PRIORITY, account - first_row[market], moment, FIRST) >> 6
-        keys[i] = (np.int64(messages[i]["latency"]) << 56) + draw
+            draw = bits(seeds[market], STREAM_PRIORITY, account - first_row[market], moment, FIRST) >> 18 << 12
+        later = 4095 - (np.int64(messages[i]["market"]) & 4095)
+        keys[i] = (np.int64(messages[i]["latency"]) << 56) + draw + later
     return keys

@@ -1,4 +1,7 @@
-"""Forced trading: liquidations, their concentration and causes, the fund, bad debt and auto-deleveraging."""
+"""Forced trading: liquidations, their concentration and causes, the fund, bad debt and auto-deleveraging.
+
+Arrays: `steps` is the table of a run, one row a tick; `seconds` (ticks,) the end of each tick.
+"""
 
 from __future__ import annotations
 

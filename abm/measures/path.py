@@ -1,4 +1,8 @@
-"""The path of the price: the fall, its legs, its minutes, what came back, and prices at stated moments."""
+"""The path of the price: the fall, its legs, its minutes, what came back, and prices at stated moments.
+
+Arrays: `steps` is the table of a run, one row a tick; `seconds` (ticks,) the end of each tick, `minutes` (ticks,) the
+minute it lies in, other values likewise.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Depth, spread, volume, taker flow and open interest."""
+"""Depth, spread, volume, taker flow and open interest.
+
+Arrays: `steps` is the table of a run, one row a tick; `seconds` (ticks,) the end of each tick.
+"""
 
 from __future__ import annotations
 

@@ -51,5 +51,5 @@ class Disclosure(Parameters):
         return np.asarray(lots, np.float64)
 
     def published(self, market: int) -> NDArray[np.float64] | None:
-        """The latest profile of a perpetual; None before the first."""
+        """The latest profile of a perpetual, lots (2 n,) as `profile` has them; None before the first."""
         return self._profiles.get(market)

@@ -117,12 +117,15 @@ class LocalLanes:
         self._false_starts = 0
 
     def free(self) -> int:
+        """Workers without a batch."""
         return sum(worker.batch is None for worker in self._workers)
 
     def count(self) -> int:
+        """Workers."""
         return len(self._workers)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Start a batch on a free worker. Raises WorkersError if none stays alive."""
         worker = next(worker for worker in self._workers if worker.batch is None)
         for _ in range(STARTS_MAX):
             if worker.pool is None:
@@ -135,6 +138,7 @@ class LocalLanes:
         raise WorkersError(["worker processes die as soon as they are started"])
 
     def took(self, future: Future[Any]) -> Over:
+        """Free the worker, or drop it if it died. Raises WorkersError after many false starts."""
         worker = next(worker for worker in self._workers if worker.batch is future)
         worker.batch = None
         if not isinstance(future.exception(), BrokenExecutor):
@@ -153,6 +157,7 @@ class LocalLanes:
         return [worker.process.pid for worker in self._workers if worker.process is not None]
 
     def close(self, at_once: bool) -> None:
+        """End all processes."""
         for worker in self._workers:
             if at_once and worker.process is not None:
                 worker.process.kill()
@@ -177,21 +182,26 @@ class SharedLanes:
         self._flying: set[Future[Any]] = set()
 
     def free(self) -> int:
+        """Slots without a batch."""
         return self.count() - len(self._flying)
 
     def count(self) -> int:
+        """Slots, one at least."""
         return max(self._slots(), 1)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Hand a batch to the executor."""
         future = self._executor.submit(function, *arguments)
         self._flying.add(future)
         return future
 
     def took(self, future: Future[Any]) -> Over:
+        """The slot is free; the executor looks after its workers."""
         self._flying.discard(future)
         return Over()
 
     def close(self, at_once: bool) -> None:
+        """Cancel what waits, if at once, and end what belongs to the executor."""
         if at_once:
             for future in self._flying:
                 future.cancel()

@@ -42,7 +42,7 @@ def simulated(resolved: Mapping[str, Any], seed: int) -> tuple[Scenario, Recorde
 
 
 def thinned(recorder: Recorder, points: int) -> NDArray[np.void]:
-    """About `points` of the ticks, evenly spaced, the first among them."""
+    """About `points` of the ticks, STEP (k,), evenly spaced, the first among them."""
     steps = recorder.steps_array
     return steps[:: max(1, steps.size // points)]
 

@@ -168,7 +168,7 @@ def load_study(path: Path, settings: Mapping[str, Any] | None = None) -> Study:
 
 
 def study_from(table: Table, origin: str = "study", beside: Path | None = None, stem: str = "study") -> Study:
-    """Check a table of fields; as `load_study`."""
+    """Check a table of fields; as `load_study`, and raises StudyError as it does."""
     named = {"name": "".join(c if c.isalnum() else "-" for c in stem.lower()).strip("-")} | table
     for key in ("scenario", "salib", "samples"):
         value = named.get(key)

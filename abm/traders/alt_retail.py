@@ -73,7 +73,7 @@ class AltRetail(RetailCohort):
 def pledge(
     cohort: RetailCohort, asset: int, price_units: int, coin_units: int, haircut: int, accounts: float, replaced: float
 ) -> I64:
-    """Give a share of the cohort's accounts with positions an asset in place of a share of their cash; their rows.
+    """Give a share of the cohort's accounts with positions an asset in place of a share of their cash; their rows (k,).
 
     Args:
         cohort: bound already.

@@ -67,7 +67,7 @@ def form(**fields: int) -> NDArray[Any]:
 
 
 def together(rows: I64) -> Any:
-    """The same rows as a slice where they stand together in the table, which reads them without a copy."""
+    """The same rows (n,) as a slice where they stand together in the table, which reads them without a copy."""
     if rows.size and np.array_equal(rows, np.arange(rows[0], rows[0] + rows.size)):
         return slice(int(rows[0]), int(rows[0]) + rows.size)
     return rows
@@ -85,7 +85,7 @@ class Batch:
         self._records, self._bytes, self._latency = records, plain(records), records["latency"]
 
     def room(self, n: int) -> NDArray[Any]:
-        """A writable view of the next n records, not yet taken; call `took` with how many were used."""
+        """A writable view of the next records, MESSAGE (n,), not yet taken; call `took` with how many were used."""
         free = self.space(n)
         if n <= _BLANK.size:
             self._bytes[self.count : self.count + n] = _BLANK_BYTES[:n]
@@ -94,7 +94,7 @@ class Batch:
         return free
 
     def space(self, n: int) -> NDArray[Any]:
-        """As `room`, but the records are as an earlier batch left them: for those who write every field."""
+        """As `room`, MESSAGE (n,), but as an earlier batch left them: for those who write every field."""
         if self.count + n > self._records.size:
             bigger = np.zeros(max(2 * self._records.size, self.count + n), MESSAGE)
             put(bigger[: self.count], self._records[: self.count])
@@ -122,7 +122,7 @@ class Batch:
         self.count += messages.size
 
     def messages(self) -> NDArray[Any]:
-        """The records so far (a view)."""
+        """The records so far, MESSAGE (n,), a view."""
         return self._records[: self.count]
 
     def stamp(self, first: int, latency: int) -> None:
@@ -245,11 +245,14 @@ class Participant(mesa.Agent):
         """Once per decision, before anybody is asked: what all accounts share, and forgetting what was sent."""
 
     def woken(self, view: View) -> I64:
-        """Numbers of the accounts that decide now, ascending; asked once per decision. Default: everybody."""
+        """Numbers (n,) of the accounts that decide now, ascending; asked once per decision. Default: everybody."""
         return np.arange(self.rows.size)
 
     def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:
-        """Messages of account `me.number`. It may change what belongs to this account, nothing that is shared."""
+        """MESSAGE (n,) of account `me.number`, or a list of such.
+
+        It may change what belongs to this account, nothing that is shared.
+        """
         return None
 
     def decide(self, view: View, batch: Batch) -> None:

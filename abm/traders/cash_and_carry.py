@@ -141,7 +141,7 @@ class CashAndCarry(Participant):
             self._rule(view, np.arange(self.rows.size), batch)
 
     def woken(self, view: View) -> I64:
-        """Everybody, if there is a future."""
+        """Numbers of everybody, if there is a future."""
         return np.arange(self.rows.size if self._future >= 0 else 0)
 
     def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:

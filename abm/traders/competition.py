@@ -191,7 +191,10 @@ class ExchangeCompetition(Participant):
         return 0
 
     def begin(self, model: Any) -> None:
-        """Find the venues; those that start below their preset say so in their brackets before anybody trades."""
+        """Find the venues; those that start below their preset say so in their brackets before anybody trades.
+
+        Raises SettingsError for a venue that is not there, or beside dynamic margin.
+        """
         p = self.parameters
         if model.setup.policies.dynamic_margin is not None:
             raise SettingsError([f"participants.{self.name}: dynamic margin writes the same brackets; choose one"])

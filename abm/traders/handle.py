@@ -92,7 +92,8 @@ class Account:
     """One account at the moment of a decision: `number` within its participant, `row` in the tables.
 
     Markets default to the perpetual; `spot` is the id of the spot market. Money is in the settlement asset: dollars,
-    or coins where the perpetual is settled in coins.
+    or coins where the perpetual is settled in coins. What it asks for is
+    MESSAGE (1,), or (0,) where nothing is to be done.
     """
 
     __slots__ = ("_handles", "_owner", "number", "row", "view")

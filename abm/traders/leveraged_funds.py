@@ -74,7 +74,7 @@ class LeveragedFundsParameters(Parameters):
 
 
 def demand(mispricing: F64, beta: F64, most_leverage: float) -> F64:
-    """Wanted leverage D p / W = min(beta m, lambda), nothing where m <= 0; all of one shape."""
+    """Wanted leverage D p / W = min(beta m, lambda), a fraction; nothing where m <= 0; all of one shape."""
     wanted: F64 = np.clip(beta * mispricing, 0.0, most_leverage)
     return wanted
 

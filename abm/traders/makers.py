@@ -314,7 +314,7 @@ class Makers(Participant):
         return 1.0 + self.parameters.follow_news * (fair_ticks / before - 1.0)
 
     def woken(self, view: View) -> I64:
-        """The makers who come back to their quotes."""
+        """Numbers of the makers who come back to their quotes."""
         return np.flatnonzero(self._awake)
 
     def decide(self, view: View, batch: Batch) -> None:

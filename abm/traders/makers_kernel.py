@@ -37,12 +37,12 @@ def quote(
 ) -> int:
     """Write what changes each maker's ladder in one book into `out`; returns the number of messages.
 
-    `orders` is the pool of `Books`; `handles` int64 (makers, 2, steps) are the orders of bids (0) and asks (1) and is
-    tidied here; `emitted` int64 receives `first` plus the flat index into `handles` of each message. `scale` (2,
-    makers) is the share of the normal size. A step lies `inner_ticks` (makers,) plus `distance` (makers, steps), a
-    fraction of the centre, from `centre_ticks` (makers,); `cumulative_lots` (makers, steps) are the normal lots up to
-    and including it. `markets` (makers,) is the market of each maker's book. `bid_ticks`, `ask_ticks` (M,): best
-    prices, 0 = empty; nothing is quoted through them.
+    `out` is MESSAGE (room,); `orders`, ORDER (capacity,), is the pool of `Books`; `handles` int64 (makers, 2, steps)
+    are the orders of bids (0) and asks (1) and is tidied here; `emitted` int64 receives `first` plus the flat index
+    into `handles` of each message. `scale` (2, makers) is the share of the normal size. A step lies `inner_ticks`
+    (makers,) plus `distance` (makers, steps), a fraction of the centre, from `centre_ticks` (makers,);
+    `cumulative_lots` (makers, steps) are the normal lots up to and including it. `markets` (makers,) is the market of
+    each maker's book. `bid_ticks`, `ask_ticks` (M,): best prices, 0 = empty; nothing is quoted through them.
 
     `refill` is true in the first round of a tick only. In later rounds quotes are taken away or moved further out,
     never added: how fast a book refills is a matter of the clock, not of the number of rounds.

@@ -228,7 +228,7 @@ class Migration(Participant):
         return money
 
     def attraction(self) -> F64:
-        """The u of each venue and of the fund, float64 (V + 1,)."""
+        """The u of each venue and of the fund, float64 (V + 1,): log weights of the choice."""
         p, markets, halts = self.parameters, self._markets, self._exchanges.halts
         weight = self.base[:-1] / self.base[:-1].sum()
         afraid = p.regulation * float((weight * [home.distress for home in self.homes]).sum())

@@ -64,12 +64,12 @@ class Quotes(NamedTuple):
 
     @property
     def bid(self) -> F64:
-        """Distance of the bid below S; negative above it."""
+        """Distance of the bid below S, in the price's unit; negative above it."""
         return self.half - self.shift
 
     @property
     def ask(self) -> F64:
-        """Distance of the ask above S."""
+        """Distance of the ask above S, in the price's unit."""
         return self.half + self.shift
 
 
@@ -174,7 +174,7 @@ class Exact:
 
 
 def transition(model: QuotingModel, limit: int, step: float) -> tuple[F64, float]:
-    """Matrix that carries GLFT's v over `step` of remaining time, up to the factor exp(second result).
+    """Matrix (states, states) that carries GLFT's v over `step` of remaining time, up to the factor exp(second result).
 
     The generator is shifted by a multiple of the identity until no entry is negative. Taylor series and squarings then
     add positive numbers only: every entry has its full relative precision, however small. (An eigen-decomposition

@@ -138,12 +138,11 @@ def _holders(
         return
     book.entry_side[ids] = side
     accounts = np.array(p.class_accounts)
-    notional = np.array(p.class_notional)
     numbers = np.maximum(1, np.floor(accounts / accounts.sum() * ids.size)).astype(np.int64)
     numbers[-1] += ids.size - int(numbers.sum())
     lots_left = round(total)
     at = 0
-    for number, (count, part) in enumerate(zip(numbers.tolist(), notional / notional.sum(), strict=True)):
+    for number, (count, part) in enumerate(zip(numbers.tolist(), p.notional_shares(), strict=True)):
         mine = ids[at : at + count]
         at += count
         lots = lots_left if number == numbers.size - 1 else round(total * part)

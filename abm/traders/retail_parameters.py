@@ -61,6 +61,13 @@ class RetailParameters(Parameters):
         grade="calibrated",
         text="notional of the classes: at >= 20x, 10-20x, 5-10x, < 5x",
     )
+    leverage_density: float = quantity(
+        1.0,
+        unit="-",
+        source=UNKNOWN,
+        gt=0.0,
+        text="factor on the notional of every class but the last, which takes the rest",
+    )
     class_accounts: tuple[float, ...] = quantity(
         (0.12, 0.18, 0.2, 0.5),
         unit="-",
@@ -217,6 +224,12 @@ class RetailParameters(Parameters):
         if not 0.0 <= low <= high or high + self.remedies.outside >= 1.0:
             raise ValueError("remedies.reserve: from, to; with `outside` less than everything")
         return self
+
+    def notional_shares(self) -> list[float]:
+        """Share of all notional in each leverage class, `leverage_density` applied; their sum is one."""
+        total = sum(self.class_notional)
+        leveraged = [self.leverage_density * part / total for part in self.class_notional[:-1]]
+        return [*leveraged, 1.0 - sum(leveraged)]
 
     def class_floors(self) -> list[int]:
         """Lowest leverage of each class."""

@@ -158,7 +158,7 @@ class Stakers(Participant):
         return p.leverage * (p.expected_percent / 100.0 - self._funding * 1e-4 * FUNDING_A_YEAR)
 
     def target(self, outside_yield: float, who: I64) -> NDArray[np.float64]:
-        """s* of these accounts; float64 (k,)."""
+        """s* of these accounts, the share of wealth that belongs outside; float64 (k,)."""
         advantage = outside_yield - self.carry() + self._taste[who]
         return staked_share(advantage, self.parameters.temperature_percent / 100.0)
 
@@ -172,7 +172,7 @@ class Stakers(Participant):
         return wealth
 
     def woken(self, view: View) -> I64:
-        """Those who look, and those whose money has come back."""
+        """Numbers of those who look, and of those whose money has come back."""
         chance = -math.expm1(-view.tick_s / self.parameters.look_s)
         looks = uniforms(view.seed, _LOOK, self._number, view.tick, 0) < chance
         return np.flatnonzero(looks | (self._to_open > 0))

@@ -123,7 +123,7 @@ class Treasuries(Participant):
             firm.review(view, office)
 
     def woken(self, view: View) -> I64:
-        """The companies that have something to sell or to buy."""
+        """Numbers of the companies that have something to sell or to buy."""
         return np.array([firm.number for firm in self.firms if firm.to_sell_lots or firm.to_buy_lots], np.int64)
 
     def decide_one(self, view: View, me: Account, rng: Luck) -> Orders:

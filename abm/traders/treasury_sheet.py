@@ -47,7 +47,7 @@ def zero_equity_price(debt: float, coins: float) -> float:
 def coins_to_sell(debt: float, coins: float, price: float, target: float) -> float:
     """Coins whose sale at `price`, proceeds repaid, brings LTV to `target`: (D - t H P) / (P (1 - t)), in [0, H].
 
-    Money in dollars, 0 <= target < 1.
+    Money in dollars, 0 <= target < 1, else raises ValueError.
     """
     if not 0.0 <= target < 1.0:
         raise ValueError(f"target {target} must lie in [0, 1)")

@@ -51,7 +51,7 @@ class Unwound:
     """Events of the fund: what, account, its equity after."""
 
     def write(self, path: Path) -> Path:
-        """The table of accounts, CSV or Parquet by the ending."""
+        """Write the table of accounts, CSV or Parquet by the ending; raises SettingsError for another one."""
         import pandas as pd
 
         if path.suffix not in (".csv", ".parquet"):
@@ -87,7 +87,7 @@ class Unwound:
         return "\n".join(lines)
 
     def column(self, name: str) -> F64:
-        """A column of figures, (n,)."""
+        """A column of figures, (n,), in the unit that its name ends with."""
         return np.array(self.accounts[name], np.float64)
 
 

@@ -103,7 +103,7 @@ class World:
         self.exchanges.rebucket()
 
     def equity(self) -> I64:
-        """Of every row at the mark, settlement units."""
+        """Of every row at the mark, settlement units, int64 (R,)."""
         a = self.accounts
         value = self.markets.value(self.market, a.position[self.slot], self.mark_ticks)
         total: I64 = a.cash[self.settle] + a.margin[self.slot] + value - a.entry_cost[self.slot]
@@ -113,7 +113,7 @@ class World:
         """Rounds until no position and no balance changes any more; returns how many.
 
         Waits that the venue grants (between steps, to answer a margin call) are waited for. Where neither book nor fund
-        takes a position, it stays, below maintenance.
+        takes a position, it stays, below maintenance. Raises RuntimeError if it does not come to an end.
         """
         rules, a = self.preset.liquidation, self.accounts
         wait_s = max(rules.recheck_s, rules.deadline_s) + 1

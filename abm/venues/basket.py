@@ -28,7 +28,7 @@ class Source(NamedTuple):
 
 
 class Basket:
-    """Where a derivative's index comes from; prices are given in ticks of the derivative.
+    """Where a derivative's index comes from; prices are given in ticks of the derivative, arrays by market id (M,).
 
     Args:
         spots: spot markets of the basket.

@@ -239,7 +239,7 @@ class PerpetualDesk:
         return self.unloading_in(self.market, held, self.mark_ticks, tick_s) if held else None
 
     def unloading_in(self, market: int, held: int, price_ticks: int, tick_s: float) -> NDArray[Any]:
-        """The same for signed lots in a market; `price_ticks` serves where the book has no price."""
+        """The same, MESSAGE (1,), for signed lots in a market; `price_ticks` serves where the book has no price."""
         side = SELL if held > 0 else BUY
         best = self.floor.books.best(market, -side) or price_ticks
         order = np.zeros(1, MESSAGE)

@@ -113,7 +113,7 @@ class Exchange(mesa.Agent):
                 batch.add(1)[:] = self.desks[0].unloading_in(spot, lots, int(view.last_ticks[spot]), view.tick_s)
 
     def after_trade(self, handles: I64, offset: int) -> None:
-        """Its orders never rest."""
+        """Nothing to remember of `handles` (n,): its orders never rest."""
 
     def fund_equity(self, mark_ticks: I64) -> int:
         """Marked equity of the insurance fund in the asset of the first perpetual, units; `mark_ticks` int64 (M,)."""

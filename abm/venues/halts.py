@@ -65,7 +65,7 @@ class Halts:
 
     @property
     def halted(self) -> NDArray[np.bool_]:
-        """Bool (M,)."""
+        """Whether each market stands still, bool (M,)."""
         return self.until_ms > 0
 
     def halt(self, market: int, until_ms: int, now_ms: int, dark: bool = False) -> None:
@@ -120,7 +120,9 @@ class Halts:
         return calls
 
     def reopen(self, now_ms: int, mark_ticks: I64, moment: int) -> list[int]:
-        """Open what is due, each by an auction of its call (after an outage without); the markets that opened."""
+        """Open what is due, each by an auction of its call (after an outage without); the markets that
+        opened. `mark_ticks` (M,).
+        """
         due = np.flatnonzero(self.halted & (self.until_ms <= now_ms)).tolist()
         if not due:
             return due

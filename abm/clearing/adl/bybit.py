@@ -24,7 +24,7 @@ class BybitQueue(Queue):
     """
 
     def scores(self, winners: Winners, which: I64) -> NDArray[np.float64]:
-        """Return times effective leverage."""
+        """Return times effective leverage, float64 (k,)."""
         equity = winners.equity[which]
         gain = winners.unrealised[which] / np.maximum(1, winners.entry_notional[which])
         scores: NDArray[np.float64] = np.where(equity > 0, gain * winners.notional[which] / np.maximum(1, equity), 0.0)

@@ -31,7 +31,7 @@ class CappedProRata:
             raise ValueError(f"profit share must lie in (0, 1], not {self.profit_share / RATE_ONE:g}")
 
     def allocate(self, needed_lots: int, winners: Winners) -> I64:
-        """Exact in total; ties by row."""
+        """Lots to close, int64 (n,). Exact in total; ties by row."""
         needed = winners.needed(needed_lots)
         size = np.where(winners.eligible, winners.size_lots, 0)
         profit = np.where(winners.eligible, winners.unrealised, 0)

@@ -54,11 +54,11 @@ def water_level(profits: I64, caps: I64, budget: int) -> Fraction:
 
 
 def shares_kept(profits: I64, lost: I64) -> I64:
-    """What winners keep, units."""
+    """What winners keep, units, int64 (n,)."""
     kept: I64 = np.maximum(profits, 0) - lost
     return kept
 
 
 def insurance_needed(deficit: int, lost: I64) -> int:
-    """What the fund must pay when the haircuts are raised: money identity, deficit = haircuts + insurance."""
+    """What the fund must pay, units, when haircuts (n,) are raised: money identity, deficit = haircuts + insurance."""
     return deficit - sum_of(lost)

@@ -24,7 +24,7 @@ class HyperliquidQueue(Queue):
     """
 
     def scores(self, winners: Winners, which: I64) -> NDArray[np.float64]:
-        """Leverage times return, with the floors."""
+        """Leverage times return, with the floors, float64 (k,)."""
         floor, equity = float(FLOOR), winners.equity[which]
         leverage = np.where(equity > 0, winners.notional[which] / np.maximum(1, equity), floor)
         gain = np.maximum(winners.unrealised[which], 0) / np.maximum(1, winners.entry_notional[which])

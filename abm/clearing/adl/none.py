@@ -18,5 +18,5 @@ class NoDeleveraging:
     moves: ClassVar[Moves] = "nothing"
 
     def allocate(self, needed_lots: int, winners: Winners) -> I64:
-        """Zeros."""
+        """Zeros: no lots of any row, int64 (n,)."""
         return np.zeros(winners.rows.size, np.int64)

@@ -23,7 +23,7 @@ class ProRata:
     moves: ClassVar[Moves] = "positions"
 
     def allocate(self, needed_lots: int, winners: Winners) -> I64:
-        """Exact in total; ties by row."""
+        """Lots to close, int64 (n,). Exact in total; ties by row."""
         needed = winners.needed(needed_lots)
         lots = np.zeros(winners.rows.size, np.int64)
         open_lots = np.where(winners.eligible, winners.size_lots, 0)

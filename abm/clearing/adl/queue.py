@@ -25,14 +25,14 @@ class Queue(ABC):
 
     @abstractmethod
     def scores(self, winners: Winners, which: I64) -> NDArray[np.float64]:
-        """Approximate score of some winners (relative error far below `ROUNDING`), float64 like `which`."""
+        """Approximate score of some winners (relative error far below `ROUNDING`), float64 (k,) like `which`."""
 
     @abstractmethod
     def exact(self, winners: Winners, i: int) -> Fraction:
         """Score of winner number `i`, without rounding."""
 
     def allocate(self, needed_lots: int, winners: Winners) -> I64:
-        """Walk down the queue. Looks at the top of it only, and further down as long as that does not suffice."""
+        """Lots to close, int64 (n,), down the queue: looks at its top, and further as long as that is too little."""
         lots = np.zeros(winners.rows.size, np.int64)
         needed = winners.needed(needed_lots)
         look = FIRST_LOOK
@@ -47,7 +47,7 @@ class Queue(ABC):
         return lots
 
     def ranking(self, winners: Winners, top: int | None = None) -> I64:
-        """Indices into `winners` of the eligible in the order of the queue, at least the first `top` of them.
+        """Indices (k,) into `winners` of the eligible in the order of the queue, at least the first `top` of them.
 
         Floating point only sorts roughly; neighbours that it cannot tell apart are compared as exact fractions.
         """

@@ -47,7 +47,7 @@ def exact_shares(total: int, weights: I64, caps: I64) -> I64:
 
 
 def mul_div(amounts: I64, factor: I64 | int, divisor: I64 | int) -> tuple[I64, Any]:
-    """The quotient amounts * factor // divisor and the remainder, exact; int64 and whole numbers, none negative.
+    """The quotient amounts * factor // divisor and the remainder of (n,) whole numbers, exact; none negative.
 
     The quotient must fit into int64. Where it is below 2**51 and the divisor below 2**61, floating point gives it to
     within 2, and the remainder, though computed modulo 2**64, is that of the estimate; else Python's integers do it.
@@ -72,6 +72,6 @@ def _largest(numbers: Any) -> Any:
 
 
 def sum_of(amounts: I64) -> int:
-    """Exact sum, also beyond int64."""
+    """Exact sum of (n,) whole numbers, also beyond int64."""
     high, low = amounts >> 32, amounts & 0xFFFFFFFF
     return (int(high.sum()) << 32) + int(low.sum())

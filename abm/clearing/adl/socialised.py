@@ -39,9 +39,9 @@ class SocialisedLoss:
     moves: ClassVar[Moves] = "cash"
 
     def allocate(self, needed_lots: int, winners: Winners) -> I64:
-        """Nobody is closed."""
+        """Nobody is closed: no lots of any row, int64 (n,)."""
         return np.zeros(winners.rows.size, np.int64)
 
     def charges(self, loss: int, holders: Holders) -> I64:
-        """What each holder pays, int64 settlement units; `loss` beyond their sum is not covered."""
+        """What each holder pays, int64 (n,), settlement units; `loss` beyond their sum is not covered."""
         return exact_shares(loss, holders.size_lots, np.maximum(holders.equity, 0))

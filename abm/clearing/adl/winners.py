@@ -35,7 +35,7 @@ class Winners:
 
     @property
     def eligible(self) -> NDArray[np.bool_]:
-        """Who may be deleveraged at all: positions in profit."""
+        """Who may be deleveraged at all: positions in profit; bool (n,)."""
         return (self.unrealised > 0) & (self.size_lots > 0)
 
     @property
@@ -56,7 +56,7 @@ class DeleveragingRule(Protocol):
         """Only a rule that moves positions is asked to allocate more than zeros."""
 
     def allocate(self, needed_lots: int, winners: Winners) -> I64:
-        """Lots to close of each row of `winners`, int64 in the same order; 0 where it is spared."""
+        """Lots to close of each row of `winners`, int64 (n,) in the same order; 0 where it is spared."""
 
 
 class AllocationError(AssertionError):

@@ -11,8 +11,8 @@ from matplotlib import image
 from abm.clearing.adl import RULES, BybitQueue, HyperliquidQueue
 from abm.experiment import load_experiment
 from abm.settings import SettingsError
+from experiments import _adl_rules, adl_2025
 from experiments import _adl_winners as source
-from experiments import adl_hyperliquid, adl_waves
 
 needs_data = pytest.mark.skipif(
     source.folder("") is None, reason="the data may not be redistributed: set DELEVERAGE_DATA or lay ../shared/data"
@@ -29,23 +29,22 @@ def no_data(monkeypatch, tmp_path):
     monkeypatch.setattr(source, "_usual", lambda: [str(tmp_path)])
 
 
-def run(name, **options):
-    module = {"adl-hyperliquid": adl_hyperliquid, "adl-waves": adl_waves}[name]
+def run(**options):
     said = []
-    return module, module.run(module.Options(**options), said.append), said
+    return adl_2025.run(adl_2025.Options(**options), said.append), said
 
 
 # --- with the data ----------------------------------------------------------------------------------------------------
 @needs_data
 def test_every_identity_of_the_waves_holds(tmp_path):
-    module, results, _ = run("adl-waves", accounts=500)
-    assert results["source"] == "file"
-    assert len(results["waves"]) == 16
-    assert len(results["checks"]) >= 20
+    results, said = run(wave_accounts=500, **adl_2025.QUICK)
+    assert results["skipped"] == {} and not any("skipped" in words for words in said)
+    assert results["waves"]["source"] == "file"
+    assert len(results["waves"]["waves"]) == 16
+    assert len(results["checks"]) >= 50
     assert outside(results) == []
-    assert "not winners" in module.text(results)
-    pixels = image.imread(module.draw(results, tmp_path / "waves.png"))
-    assert pixels.shape[1] > 1000
+    assert "not winners" in adl_2025.text(results)
+    assert image.imread(adl_2025.draw(results, tmp_path / "adl.png")).shape[1] > 1000
 
 
 @needs_data
@@ -59,30 +58,32 @@ def test_a_wave_that_is_changed_is_noticed(tmp_path):
     rows[5][at] = str(float(rows[5][at]) + 1)
     with (tmp_path / source.WAVES).open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    _, results, _ = run("adl-waves", accounts=50, data=str(tmp_path))
+    results, said = run(wave_accounts=50, accounts=200, data=str(tmp_path), shares=(0.25,))
+    assert list(results["skipped"]) == ["the winners of the venue"]
+    assert any("hl_adl_by_user.csv is not in" in words for words in said)
     assert {"overshoot = budget - needed, 7 policies", "taken"} <= set(outside(results))
 
 
 @needs_data
-def test_the_reconstruction_under_every_rule(tmp_path):
-    module, results, _ = run("adl-hyperliquid", **adl_hyperliquid.QUICK)
-    assert results["source"] == "reconstructed"
-    assert (results["accounts"], results["eligible"]) == (19_337, 19_213)
+def test_the_reconstruction_under_every_rule():
+    results = run(**adl_2025.QUICK)[0]
+    found = results["rules"]
+    assert found["source"] == "reconstructed"
+    assert (found["accounts"], found["eligible"]) == (19_337, 19_213)
     assert outside(results) == []
-    rows = {row["rule"]: row for row in results["rows"]}
+    rows = {row["rule"]: row for row in found["rows"]}
     assert list(rows) == list(RULES)
     for name, row in rows.items():
         assert row["overshoot_usd"] == 0
-        assert row["left_with_fund_usd"] == (results["loss_usd"] if name == "none" else 0)
+        assert row["left_with_fund_usd"] == (found["loss_usd"] if name == "none" else 0)
     queue, even = rows["hyperliquid-queue"], rows["pro-rata"]
     assert queue["top_10_share"] > 0.8 > 0.45 > even["top_10_share"]
     assert queue["accounts"] < 3_000 < 19_000 < even["accounts"]
     assert even["into_loss"] == 0 < queue["into_loss"]
     assert rows["socialised"]["closed_usd"] == rows["none"]["closed_usd"] == 0
-    words = module.text(results)
+    words = adl_2025.text(results)
     assert "reconstructed from hl_adl_by_user.csv" in words
-    assert "DRAWN" not in words
-    assert image.imread(module.draw(results, tmp_path / "rules.png")).shape[1] > 1000
+    assert "DRAWN" not in words and "SKIPPED" not in words
 
 
 @needs_data
@@ -104,15 +105,23 @@ def test_two_venues_share_one_queue_where_equity_is_positive():
 
 
 # --- without ----------------------------------------------------------------------------------------------------------
-def test_without_data_winners_are_drawn_and_that_is_said(no_data, tmp_path):
-    for name, fewer in (("adl-hyperliquid", {"shares": (0.25,)}), ("adl-waves", {})):
-        module, results, said = run(name, accounts=1_500, **fewer)
-        assert any("is not in $DELEVERAGE_DATA" in words for words in said), said
-        assert outside(results) == []
-        again = module.run(module.Options(accounts=1_500, **fewer), said.append)
-        assert again == results
-        assert image.imread(module.draw(results, tmp_path / f"{name}.png")).shape[1] > 1000
-    assert "DRAWN" in adl_hyperliquid.text(run("adl-hyperliquid", accounts=200, shares=(0.25,))[1])
+def test_without_data_the_comparisons_are_skipped_with_a_reason(no_data, tmp_path):
+    few = {"accounts": 1_500, "wave_accounts": 1_500, "shares": (0.25,)}
+    results, said = run(**few)
+    assert sum("skipped" in words and "is not in $DELEVERAGE_DATA" in words for words in said) == 2, said
+    assert len(results["skipped"]) == 2
+    assert outside(results) == []
+    assert not any(check["what"] in ("needed", "taken", "closed") for check in results["checks"])
+    assert run(**few)[0] == results
+    assert image.imread(adl_2025.draw(results, tmp_path / "adl.png")).shape[1] > 1000
+    words = adl_2025.text(results)
+    assert "DRAWN" in words and words.count("SKIPPED") == 2
+
+
+def test_identities_by_hand_can_fail(monkeypatch):
+    assert all(check["inside"] for check in adl_2025._hand_checks())
+    monkeypatch.setattr(adl_2025, "pro_rata_haircut", adl_2025.queue_haircut)
+    assert sum(not check["inside"] for check in adl_2025._hand_checks()) == 3
 
 
 def test_drawn_sizes_have_the_published_quantiles():
@@ -126,11 +135,10 @@ def test_drawn_sizes_have_the_published_quantiles():
 
 def test_all_that_is_wrong_is_said(tmp_path):
     with pytest.raises(SettingsError) as error:
-        load_experiment("adl-hyperliquid", [f"data={tmp_path}", "shares=[0.5,2]"])
+        load_experiment("adl-2025", [f"data={tmp_path}", "shares=[0.5,2]"])
     assert "hl_adl_by_user.csv is not in" in str(error.value)
     assert "at most 1" in str(error.value)
-    with pytest.raises(SettingsError, match=r"adl_paper_policy_per_wave\.csv is not in"):
-        load_experiment("adl-waves", [f"data={tmp_path}"])
+    assert "adl_paper_policy_per_wave.csv is not in" in str(error.value)
 
 
 def test_a_file_without_a_column_is_named(tmp_path):
@@ -143,15 +151,15 @@ def test_a_file_without_a_column_is_named(tmp_path):
 def test_one_loss_by_hand():
     """Three shorts of $1,000 with profits of 100, 60 and 40; half is closed at 10 % beyond the mark: $150 to raise."""
     pool = source.Pool(np.full(3, 1_000.0), np.array([100.0, 60, 40]), np.array([900.0, 540, 100]))
-    winners, options = pool.winners(0.01), adl_hyperliquid.Options(profit_cap=0.6)
-    assert adl_hyperliquid.gap(winners, 0.5, 150) == pytest.approx(0.1)
-    losses = {name: (adl_hyperliquid.burden_of(name, winners, 0.5, 150, options).loss / 1e6).tolist() for name in RULES}
+    winners, options = pool.winners(0.01), _adl_rules.Options(profit_cap=0.6)
+    assert _adl_rules.gap(winners, 0.5, 150) == pytest.approx(0.1)
+    losses = {name: (_adl_rules.burden_of(name, winners, 0.5, 150, options).loss / 1e6).tolist() for name in RULES}
     assert losses["pro-rata"] == [75, 45, 30]
     assert losses["capped-pro-rata"] == [60, 54, 36]  # the first at 60 % of its position, the rest 60 : 40
     assert losses["hyperliquid-queue"] == losses["bybit-queue"] == [0, 50, 100]  # scores 0.091, 0.094, 0.275
     assert losses["socialised"] == [50, 50, 50]
     assert losses["none"] == [0, 0, 0]
-    row = adl_hyperliquid.measures(winners, adl_hyperliquid.burden_of("pro-rata", winners, 0.5, 150, options), 150)
+    row = _adl_rules.measures(winners, _adl_rules.burden_of("pro-rata", winners, 0.5, 150, options), 150)
     assert row["booked_usd"] == pytest.approx(75 + 27 + 12)
     assert row["into_loss"] == 0
     assert row["median_haircut"] == pytest.approx(0.75)
@@ -160,6 +168,4 @@ def test_one_loss_by_hand():
 @pytest.mark.full
 @needs_data
 def test_at_full_size():
-    for name in "adl-hyperliquid", "adl-waves":
-        module, _, _ = run(name, accounts=100)
-        assert outside(module.run(module.Options(**module.FULL), lambda words: None)) == []
+    assert outside(run(**adl_2025.FULL)[0]) == []

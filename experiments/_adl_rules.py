@@ -15,18 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from pydantic import Field, model_validator
 
 from abm.clearing.adl import RULES, CappedProRata, DeleveragingRule, Holders, SocialisedLoss, Winners, check_allocation
 from abm.clearing.adl import deleveraging_rule as rule_of
 from abm.clearing.adl.shares import exact_shares
-from abm.figures.plate import Plate
-from abm.figures.sheet import Key
-from abm.figures.style import Palette, save, styled, with_commas
 from abm.parameters import Parameters, quantity
 from abm.state import I64
 from abm.units import MICRO
@@ -36,14 +31,12 @@ from experiments._adl_winners import (
     LOT_USD,
     QUANTILES,
     Pool,
-    absent,
     drawn,
-    folder,
     rate,
     reconstructed,
     share_of_top,
 )
-from experiments._checks import Check, check, check_table
+from experiments._checks import Check, check
 
 NEEDED_USD, PRODUCTION_USD = 15_079_670, 60_108_335
 """Sums over the sixteen waves: what covering the losers took, and what the venue took. Chitra 2025, v3, repository."""
@@ -54,7 +47,6 @@ TOP = 10
 class Options(Parameters):
     """What is closed, at what loss, out of which accounts."""
 
-    data: str = Field("", description="folder with hl_adl_by_user.csv; empty: $DELEVERAGE_DATA, then ../shared/data")
     loss: float = quantity(NEEDED_USD, unit="$", source=CHITRA, gt=0, le=1e12, text="haircuts that are needed")
     share: float = quantity(
         NEEDED_USD / PRODUCTION_USD, unit="share of what was closed", source=f"{CHITRA}: needed over taken", gt=0, le=1
@@ -72,21 +64,6 @@ class Options(Parameters):
     accounts: int = quantity(ACCOUNTS, unit="accounts", source="the data", ge=20, le=1_000_000, text="drawn if no data")
     seed: int = quantity(1, unit="-", source="of drawn winners", ge=0)
 
-    @model_validator(mode="after")
-    def _fit(self) -> Self:
-        wrong = []
-        if self.data and folder(self.data) is None:
-            wrong.append(absent(self.data))
-        if not self.shares or not all(0 < share <= 1 for share in self.shares):
-            wrong.append("shares: at least one, each above 0 and at most 1")
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return self
-
-
-QUICK = {"shares": (0.05, 0.25, 0.75)}
-FULL: dict[str, Any] = {}
-
 
 @dataclass(frozen=True, slots=True)
 class Burden:
@@ -96,11 +73,10 @@ class Burden:
     loss: I64  # micro-dollars
 
 
-def run(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
-    """Every rule at the same need; curves over the need; comparisons."""
-    place = folder(options.data)
+def run_on(place: Path | None, options: Options, say: Callable[[str], None]) -> dict[str, Any]:
+    """Every rule at the same need; curves over it; comparisons. `place`: the folder of the file, if it is there."""
     if place is None:
-        say(f"{absent(options.data)}. These winners are drawn from the published quantiles instead")
+        say("winners are drawn from the published quantiles")
         pool = drawn(options.accounts, options.seed)
     else:
         pool = reconstructed(place)
@@ -262,12 +238,12 @@ def _level_checks(options: Options, winners: Winners, lots: I64) -> list[Check]:
     return [check("capped: levels apart", apart, exact=0.0, within=1e-9 * most, why="floats", unit="cents a unit")]
 
 
-# --- words and picture ------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------------------------
 HEADS = ("accounts", "top 10 pay", "10 richest pay", "median cut", "99 % cut", "into loss", "booked beyond")
 
 
 def text(results: dict[str, Any]) -> str:
-    """The table of rules, then the comparisons."""
+    """The table of rules."""
     kind = "reconstructed from" if results["source"] == "reconstructed" else "DRAWN like"
     lines = [
         f"{results['accounts']:,} winners {kind} {BY_USER}, {results['eligible']:,} in profit; "
@@ -292,78 +268,4 @@ def text(results: dict[str, Any]) -> str:
         f"No rule here closes more than is needed; on the day the venue took ${PRODUCTION_USD / 1e6:.1f}m of haircuts, "
         f"${(PRODUCTION_USD - NEEDED_USD) / 1e6:.1f}m too much"
     )
-    return "\n".join([*lines, check_table(results["checks"])])
-
-
-def _looks(colours: Palette) -> dict[str, tuple[str, str, str]]:
-    """Colour, dash and words of each rule that takes something."""
-    return {
-        "hyperliquid-queue": (colours.adl, "-", "Hyperliquid"),
-        "bybit-queue": (colours.mark, "--", "Bybit"),
-        "binance-queue": (colours.long, "-", "Binance"),
-        "pro-rata": (colours.short, "-", "pro rata"),
-        "capped-pro-rata": (colours.fund, "--", "capped"),
-        "socialised": (colours.spot, "-", "socialised"),
-    }
-
-
-def draw(results: dict[str, Any], path: Path) -> Path:
-    """Haircut by rank, who bears it, and what a larger need does."""
-    with styled() as colours:
-        kind = "reconstructed" if results["source"] == "reconstructed" else "drawn like those"
-        lines = [
-            f"{results['eligible']:,} winners {kind} of Hyperliquid's deleveraging, 10 October 2025, 21:16–21:27 UTC: "
-            f"{100 * results['share']:.0f} % of their notional is closed",
-            f"{results['gap_percent']:.1f} % beyond the mark to raise ${results['loss_usd'] / 1e6:.1f}m, by each rule. "
-            "A socialised charge falls on the same accounts. Bybit's queue ranks as",
-            "Hyperliquid's does wherever equity is above zero, so their lines coincide.",
-        ]
-        plate = Plate("Who pays: one loss under six rules", lines, 2, 2, colours, (4.1, 2.7))
-        looks = _looks(colours)
-        _draw_ranks(plate, results["ranks"], looks)
-        _draw_curves(plate, results["curves"], looks, results["share"])
-        return save(plate.sheet.figure, path)
-
-
-def _keys(looks: dict[str, tuple[str, str, str]], names: tuple[str, ...]) -> list[Key]:
-    signs = {"-": "line", "--": "dashes"}
-    return [Key(signs[looks[name][1]], looks[name][0], looks[name][2]) for name in names]
-
-
-def _draw_ranks(plate: Plate, ranks: dict[str, list[float]], looks: dict[str, tuple[str, str, str]]) -> None:
-    axes = plate.panel(
-        "Haircut by rank", "% of profit", "mean in bins",
-        _keys(looks, ("hyperliquid-queue", "bybit-queue", "binance-queue")), across="rank of the winner by profit",
-    )  # fmt: skip
-    for name, (colour, dash, _) in looks.items():
-        axes.plot(ranks["rank"], 100 * np.array(ranks[name]), dash, color=colour, linewidth=1.6, marker="o", ms=3)
-    _log_across(axes)
-    axes.set_ylim(bottom=0)
-    axes = plate.panel(
-        "Who bears the loss", "%", "cumulated",
-        _keys(looks, ("pro-rata", "capped-pro-rata", "socialised")), across="accounts, by what they pay",
-    )  # fmt: skip
-    for name, (colour, dash, _) in looks.items():
-        axes.plot(ranks["payers"], 100 * np.array(ranks[f"{name} cumulated"]), dash, color=colour, linewidth=1.6)
-    _log_across(axes)
-    axes.set_ylim(0, 102)
-
-
-def _log_across(axes: Any) -> None:
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator([10.0**n for n in range(7)]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: with_commas(value)))
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _draw_curves(plate: Plate, curves: dict[str, Any], looks: dict[str, tuple[str, str, str]], share: float) -> None:
-    for key, title, unit, factor, note in (
-        ("booked_beyond_usd", "Profit booked beyond the loss", "$m", 1e-6, "closing takes more profit than the loss"),
-        ("top_10_share", "The ten who pay most", "% of the loss", 100, "at the same gap between mark and price"),
-    ):
-        axes = plate.panel(title, unit, note, across="need, % of the notional that was closed")
-        for name, (colour, dash, _) in looks.items():
-            axes.plot(100 * np.array(curves["share"]), factor * np.array(curves[name][key]), dash, color=colour,
-                      linewidth=1.6)  # fmt: skip
-        axes.axvline(100 * share, color=plate.colours.note, linewidth=0.8, linestyle=(0, (2, 2)))
-        axes.set_ylim(bottom=0)
+    return "\n".join(lines)

@@ -15,16 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from pydantic import Field, model_validator
 
 from abm.clearing.adl.haircuts import pro_rata_haircut, queue_haircut
-from abm.figures.plate import Plate
-from abm.figures.sheet import Key
-from abm.figures.style import save, styled, tint
 from abm.parameters import Parameters, quantity
 from abm.state import I64
 from abm.units import MICRO
@@ -33,14 +28,12 @@ from experiments._adl_winners import (
     F64,
     SHOCKS,
     WAVES,
-    absent,
     drawn,
-    folder,
     read_columns,
     share_of_top,
     units,
 )
-from experiments._checks import Check, check, check_table
+from experiments._checks import Check, check
 
 POLICIES = ("prod", "pr", "pnl_pr", "eq_pr", "vector", "contract_pr", "fixed_point_ilp_integer")
 NEEDED_USD, PRODUCTION_USD = 15_079_670.0, 60_108_335.0
@@ -50,31 +43,19 @@ Table = dict[str, F64]
 
 
 class Options(Parameters):
-    """Where the file is, and how many winners are drawn."""
+    """How many winners are drawn."""
 
-    data: str = Field("", description=f"folder with {WAVES}; empty: $DELEVERAGE_DATA, then ../shared/data")
     accounts: int = quantity(
         2_000, unit="winners a wave", source="chosen; 34,983 closings in 16 waves", ge=20, le=200_000
     )
     seed: int = quantity(1, unit="-", source="of drawn winners", ge=0)
 
-    @model_validator(mode="after")
-    def _fit(self) -> Self:
-        if self.data and folder(self.data, WAVES) is None:
-            raise ValueError(absent(self.data, WAVES))
-        return self
 
-
-QUICK: dict[str, Any] = {}
-FULL = {"accounts": 20_000}
-
-
-def run(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
-    """The waves with both rules on synthetic winners; identities of the file."""
-    place = folder(options.data, WAVES)
+def run_on(place: Path | None, options: Options, say: Callable[[str], None]) -> dict[str, Any]:
+    """The waves with both rules on synthetic winners; identities of the file. `place`: its folder, if it is there."""
     checks: list[Check] = []
     if place is None:
-        say(f"{absent(options.data, WAVES)}. One wave with the published totals stands for all")
+        say("one wave with the published totals stands for all")
         capacity = drawn(options.accounts, options.seed).profit.sum()
         table = {"wave": [0.0], "needed": [NEEDED_USD], "production": [PRODUCTION_USD], "capacity": [capacity]}
         waves = {key: np.array(values) for key, values in table.items()}
@@ -205,9 +186,9 @@ def _theory_checks(rows: list[dict[str, Any]]) -> list[Check]:
     ]
 
 
-# --- words and picture ------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------------------------
 def text(results: dict[str, Any]) -> str:
-    """The waves, then the comparisons."""
+    """The waves."""
     lines = [
         "The file holds outcomes, not winners; haircuts are those of "
         f"{results['accounts']:,} synthetic winners a wave, scaled to its capacity",
@@ -220,62 +201,4 @@ def text(results: dict[str, Any]) -> str:
             f"{row['production'] - row['needed']:>12,.0f}{'|':>3}{row['accounts'][0]:>11,}"
             f"{row['top_haircut'][0]:>11.1%}{'|':>3}{row['top_haircut'][1]:>9.3%}{row['kept_more_usd']:>16,.0f}"
         )
-    return "\n".join([*lines, check_table(results["checks"])])
-
-
-def draw(results: dict[str, Any], path: Path) -> Path:
-    """Budgets and overshoot of the file; haircut of the top winner and concentration on synthetic winners."""
-    rows = results["waves"]
-    with styled() as colours:
-        lines = [
-            "Hyperliquid, 10 October 2025, 21:16–21:25 UTC; waves and budgets from Chitra 2025 (arXiv 2512.01112 v3). "
-            "The file holds outcomes, no winners:",
-            f"c and d are {results['accounts']:,} synthetic winners a wave, with the sizes of the real accounts, "
-            "scaled to the wave's capacity.",
-        ]
-        light = tint(colours.adl, colours.paper, 0.45)
-        plate = Plate("Deleveraging in sixteen waves", lines, 2, 2, colours, (4.1, 2.4))
-        place = np.arange(len(rows))
-        needed, taken = (np.array([row[key] for row in rows]) / 1e6 for key in ("needed", "production"))
-        axes = plate.panel("Taken and needed", "$m, log", "", [Key("bar", light, "taken by the venue"),
-                           Key("diamond", colours.perp, "needed")], across="wave")  # fmt: skip
-        floor = 1e-4
-        axes.bar(place, np.maximum(taken - floor, 0), bottom=floor, color=light, width=0.7)
-        axes.plot(place, needed, "D", color=colours.perp, markersize=4)
-        axes.set_yscale("log")
-        axes.set_ylim(floor, 100)
-        axes.set_yticks([1e-3, 1e-1, 10.0], ["0.001", "0.1", "10"])
-        axes.minorticks_off()
-        axes = plate.panel("Overshoot, cumulated", "$m", "", across="wave")
-        over = np.cumsum(taken - needed)
-        axes.fill_between(place, 0, over, step="post", color=colours.adl, alpha=0.25, linewidth=0)
-        axes.step(place, over, where="post", color=colours.adl, linewidth=1.6)
-        axes.axhline(0, color=colours.axis, linewidth=0.8)
-        _names(plate.sheet.figure.axes, rows)
-        _draw_rules(plate, rows, place)
-        return save(plate.sheet.figure, path)
-
-
-def _draw_rules(plate: Plate, rows: list[dict[str, Any]], place: Any) -> None:
-    colours = plate.colours
-    keys = [Key("diamond", colours.long, "queue"), Key("ring", colours.short, "pro rata")]
-    for key, title, unit in (("top_haircut", "Haircut of the largest winner", "% of profit, log"),
-                             ("top_10_share", "The ten who pay most", "% of the loss")):  # fmt: skip
-        axes = plate.panel(title, unit, "", keys, across="wave")
-        queue, even = (100 * np.array([row[key][i] for row in rows]) for i in (0, 1))
-        axes.vlines(place, np.minimum(queue, even), np.maximum(queue, even), color=colours.axis, linewidth=1.0)
-        axes.plot(place, queue, "D", color=colours.long, markersize=4.5)
-        axes.plot(place, even, "o", color=colours.short, markersize=5.5, markerfacecolor=colours.paper)
-        if key == "top_haircut":
-            axes.set_yscale("log")
-            axes.set_ylim(1e-3, 200)
-            axes.set_yticks([1e-3, 1e-2, 0.1, 1, 10, 100], ["0.001", "0.01", "0.1", "1", "10", "100"])
-            axes.minorticks_off()
-        else:
-            axes.set_ylim(0, 106)
-        _names([axes], rows)
-
-
-def _names(panels: list[Axes], rows: list[dict[str, Any]]) -> None:
-    for axes in panels:
-        axes.set_xticks(range(len(rows)), [str(row["wave"]) for row in rows])
+    return "\n".join(lines)
