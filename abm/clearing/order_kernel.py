@@ -22,8 +22,9 @@ def priorities(
     """Sort key of each MESSAGE, int64 (n,): class in the high bits, then one draw per account and moment.
 
     All messages of an account in one market share a key, so a stable sort keeps their order (cancel before renewal).
-    Its markets follow each other, the last first: two cohorts may act for one account. Draws are keyed by the seed of
-    the market's venue and by the row within it, `seeds` and `first_row` int64 (M,).
+    Its markets follow each other, the last first, because two cohorts may act for one account; what is forced keeps the
+    order in which it was given. Draws are keyed by the seed of the market's venue and by the row within it, `seeds` and
+    `first_row` int64 (M,).
     """
     keys = np.empty(messages.size, np.int64)
     account = np.int64(-2)
@@ -33,6 +34,8 @@ def priorities(
             account = np.int64(messages[i]["account"])
             market = messages[i]["market"]
             draw = bits(seeds[market], STREAM_PRIORITY, account - first_row[market], moment, FIRST) >> 18 << 12
-        later = 4095 - (np.int64(messages[i]["market"]) & 4095)
-        keys[i] = (np.int64(messages[i]["latency"]) << 56) + draw + later
+        latency = np.int64(messages[i]["latency"])
+        keys[i] = (latency << 56) + draw
+        if latency > 0:
+            keys[i] += 4095 - (np.int64(messages[i]["market"]) & 4095)
     return keys
