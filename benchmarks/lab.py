@@ -106,7 +106,7 @@ CLICKS = {
     "shock now, the tick with it": (
         "document.getElementById('shock').value = '-0.5'; window.was = lab.run.arms[0].columns.seconds.length;"
         "document.getElementById('shock-go').click()",
-        "lab.run.arms[0].columns.news_fair_change.slice(window.was).some((change) => Math.abs(change + 0.005) < 1e-9)",
+        "lab.run.arms[0].columns.news_fair_change.slice(window.was).some((change) => change < -0.004)",
     ),
     "Reset, the new model": (
         "window.was = lab.epoch; document.getElementById('apply').click()",

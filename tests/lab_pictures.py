@@ -29,7 +29,8 @@ from tests.lab_browser import MISSING, Browser
 SCENARIO, ACCOUNTS = "october-2025", 20_000
 COMPANIES, COMPANIES_ACCOUNTS = "datco-forced-sale", 2_000
 TABS = ("market", "book", "heatmap", "venue", "traders")
-MOST_BYTES = 250_000
+MOST_BYTES = 300_000
+SEED = 4  # one in which the cascade goes off
 SMALL_FUND = {"rule": "pro-rata", "fund": 2}
 MINUTE_S, WAIT_S = 60.0, 300.0
 
@@ -50,7 +51,7 @@ def main() -> None:
     chosen.folder.mkdir(parents=True, exist_ok=True)
     with Browser() as page:
         if chosen.only != "companies":
-            scenario = load_scenario(chosen.scenario, (), None, chosen.accounts)
+            scenario = load_scenario(chosen.scenario, (), SEED, chosen.accounts)
             pictures(page, scenario, chosen.scenario, chosen.ticks or busiest(scenario), TABS, chosen.folder)
         if chosen.only != "market":
             scenario = load_scenario(chosen.companies, (), None, chosen.companies_accounts)
