@@ -203,7 +203,11 @@ def find_scenario(name_or_path: str | Path, beside: Path | None = None) -> Path:
 
 
 def load_table(name_or_path: str | Path, beside: Path | None = None, seen: tuple[Path, ...] = ()) -> Table:
-    """The TOML tables of a scenario with everything it extends merged in, unchecked."""
+    """The TOML tables of a scenario with everything it extends merged in, unchecked.
+
+    Raises:
+        ScenarioError: no such scenario, not TOML, or one that extends itself.
+    """
     path = find_scenario(name_or_path, beside).resolve()
     if path in seen:
         raise ScenarioError([f"extends: {path.stem} extends itself: {' -> '.join(p.stem for p in (*seen, path))}"])

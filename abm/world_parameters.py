@@ -121,6 +121,4 @@ class WorldParameters(Parameters):
     @property
     def macro_moves(self) -> bool:
         """Whether the stock index ever leaves its opening level."""
-        return bool(
-            self.macro_volatility_percent or self.macro_drift_percent or self.macro_jumps or self.macro_steps
-        )
+        return bool(self.macro_volatility_percent or self.macro_drift_percent or self.macro_jumps or self.macro_steps)

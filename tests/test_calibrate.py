@@ -76,6 +76,7 @@ def study(**changes: Any) -> Calibration:
 def done(chosen: Calibration, folder: Path) -> Any:
     return calibrate(chosen, folder, lambda _: SharedLanes(Here(), lambda: 1, lambda _now: None), say=lambda _: None)
 
+
 STUDIES = Path(__file__).parents[1] / "docs" / "studies"
 
 

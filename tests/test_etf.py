@@ -37,9 +37,7 @@ def test_hours_of_the_stock_market() -> None:
 
 
 # --- shares against coins ---------------------------------------------------------------------------------------------
-@given(
-    st.integers(1, 10**15), st.integers(2, 10**10), st.integers(1, 10**9), st.sampled_from([BUY, SELL])
-)
+@given(st.integers(1, 10**15), st.integers(2, 10**10), st.integers(1, 10**9), st.sampled_from([BUY, SELL]))
 def test_nav_per_share_is_constant_to_less_than_one_satoshi(coins: int, held: int, shares: int, side: int) -> None:
     """C / S never falls, and the fund gains less than one satoshi; exact where coins a share are whole."""
     shares = min(shares, held - 1)

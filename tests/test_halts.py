@@ -41,9 +41,7 @@ def test_everybody_trades_at_one_price_best_limit_first() -> None:
     world = VenueWorld(0, preset())
     handles = {}
     for name, side, ticks, lots in (("a", BUY, 999_000, 5), ("b", BUY, 998_000, 5), ("c", SELL, 1_001_000, 4)):
-        handles[name] = world.send(
-            world.message(DEEP_POCKET, LIMIT, side, lots, price_ticks=ticks, latency=0)
-        )[0]
+        handles[name] = world.send(world.message(DEEP_POCKET, LIMIT, side, lots, price_ticks=ticks, latency=0))[0]
     calls = np.concatenate(
         [
             world.message(DEEP_POCKET, LIMIT, SELL, 8, price_ticks=997_000),

@@ -19,6 +19,7 @@ __all__ = ["BookLimitError", "Books", "Outcome", "state_text"]
 
 ALL_LOTS = np.iinfo(np.int64).max
 
+
 class Outcome(NamedTuple):
     """What a batch did. The arrays are views of buffers that the next `match` overwrites: copy what must last."""
 

@@ -110,9 +110,7 @@ class OrderBook:
         """Take a resting order or a waiting stop out of the book."""
         return self._old(CANCEL, order_id, owner, 0, 0)
 
-    def replace(
-        self, order_id: int, price: int | None = None, qty: int | None = None, owner: Hashable = None
-    ) -> Done:
+    def replace(self, order_id: int, price: int | None = None, qty: int | None = None, owner: Hashable = None) -> Done:
         """Change price or open quantity (0 cancels). Only a smaller quantity at the same price keeps the place in
         the queue.
         """

@@ -75,7 +75,13 @@ def moment_values(frame: pd.DataFrame, study: Calibration) -> Floats:
 
 
 def loss_error(values: Floats, study: Calibration, resamples: int = 200) -> float:
-    """Standard error of a trial's loss: seeds resampled, all moments of a seed together. `values` as in `loss_of`."""
+    """Standard error of a trial's loss: seeds resampled, all moments of a seed together.
+
+    Args:
+        values: (seeds, moments) as in `loss_of`, float64, each moment in its own unit; NaN where a run has none.
+        study: moments, targets and bands.
+        resamples: how often the seeds are drawn again.
+    """
     draws = uniforms(1, _RESAMPLED, np.arange(resamples * len(values)), 0, 0)
     picks = (draws * len(values)).astype(np.int64).reshape(resamples, len(values))
     return float(np.std([loss_of(values[pick], study)[0] for pick in picks]))

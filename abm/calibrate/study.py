@@ -155,7 +155,17 @@ def load_calibration(path: Path, settings: Mapping[str, Any] | None = None) -> C
 def calibration_from(
     table: Table, origin: str = "study", beside: Path | None = None, stem: str = "study"
 ) -> Calibration:
-    """Check a table of fields; as `load_calibration`."""
+    """Check a table of fields; as `load_calibration`.
+
+    Args:
+        table: TOML tables of a study.
+        origin: named in messages.
+        beside: folder in which a scenario's file is looked for.
+        stem: name of the study where the table has none.
+
+    Raises:
+        StudyError: with one line a problem.
+    """
     named: Table = {"name": "".join(c if c.isalnum() else "-" for c in stem.lower()).strip("-")} | table
     scenario = named.get("scenario")
     if beside is not None and isinstance(scenario, str) and (beside / scenario).is_file():

@@ -34,9 +34,7 @@ def uncross(bid_ticks: I64, bid_lots: I64, ask_ticks: I64, ask_lots: I64, refere
     below = np.concatenate([[0], np.cumsum(bid_lots[order])])
     wanted = below[-1] - below[np.searchsorted(bid_ticks[order], prices, side="left")]  # bids at this price or better
     order = np.argsort(ask_ticks, kind="stable")
-    offered = np.concatenate([[0], np.cumsum(ask_lots[order])])[
-        np.searchsorted(ask_ticks[order], prices, side="right")
-    ]
+    offered = np.concatenate([[0], np.cumsum(ask_lots[order])])[np.searchsorted(ask_ticks[order], prices, side="right")]
     traded, imbalance = np.minimum(wanted, offered), np.abs(wanted - offered)
     best = np.lexsort((np.abs(prices - reference_ticks), imbalance, -traded))[0]
     return Uncrossing(int(prices[best]), int(traded[best]))

@@ -83,9 +83,7 @@ class EtfParameters(Parameters):
     basket_shares: int = quantity(
         40_000, unit="shares", source="the largest fund's creation unit", grade="M", ge=1, text="shares in a basket"
     )
-    base_flow_usd: float = quantity(
-        100e6, unit="$ a session", source=FIT, grade="A", likely=(48e6, 152e6), text="a"
-    )
+    base_flow_usd: float = quantity(100e6, unit="$ a session", source=FIT, grade="A", likely=(48e6, 152e6), text="a")
     flow_per_return_usd: float = quantity(
         5_701e6,
         unit="$ a session",

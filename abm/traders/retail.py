@@ -67,7 +67,7 @@ class Calendar:
         self._starts = np.zeros(self._ticks + 1, np.int64)
 
     def woken(self, tick: int) -> I64:
-        """Members whose wake tick this is, ascending."""
+        """Members (woken,) int64, numbered within the cohort, whose wake tick this is, ascending."""
         interval, at = divmod(tick, self._ticks)
         if interval != self._interval:
             self._interval = interval

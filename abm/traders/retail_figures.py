@@ -1,14 +1,14 @@
 """How the traders of one cohort fare: what they keep, who is liquidated, at which leverage they stand.
 
-    wealth_ratio           money of all (with coins outside, at the last price) over money at the opening
-    kept_half_share        traders who still have half of their money
-    median_kept_ratio      median of a trader's money now over money at the opening
-    liquidated_share       traders with a position at the opening who were liquidated so far, each once; from the log,
-                           so a run recorded at level "summary" shows 0
-    open_interest_coins    long and short positions together
-    low_leverage_share     traders whose chosen leverage is 1-3x, among those with money and no news traders
-    low_notional_share     positions whose notional is at most 3.5 times the trader's equity, by notional
-    stopped_coins          sold or bought by stop-losses so far; from the log as well
+wealth_ratio           money of all (with coins outside, at the last price) over money at the opening
+kept_half_share        traders who still have half of their money
+median_kept_ratio      median of a trader's money now over money at the opening
+liquidated_share       traders with a position at the opening who were liquidated so far, each once; from the log,
+                       so a run recorded at level "summary" shows 0
+open_interest_coins    long and short positions together
+low_leverage_share     traders whose chosen leverage is 1-3x, among those with money and no news traders
+low_notional_share     positions whose notional is at most 3.5 times the trader's equity, by notional
+stopped_coins          sold or bought by stop-losses so far; from the log as well
 """
 
 from __future__ import annotations

@@ -59,7 +59,10 @@ def bounded_pareto(quantile: NDArray[np.float64], tail: float, count: int, large
 
 
 def whole_lots(share: NDArray[np.float64], total: int) -> I64:
-    """Split `total` lots by shares into whole lots, at least one each as far as they go; the largest takes the rest."""
+    """Split `total` lots by shares (n,), float64 that sum to 1, into whole lots (n,), int64.
+
+    At least one lot each as far as they go; the largest takes the rest.
+    """
     lots = np.maximum(1, np.floor(share * total)).astype(np.int64)
     order = np.argsort(-share, kind="stable")
     rest = total - int(lots.sum())
@@ -85,6 +88,12 @@ def opening_book(
         seed: of the run.
         start_price_ticks: opening price.
         lot_coins: coins in a lot.
+
+    Returns:
+        Arrays (n,), one value a trader: `OpeningBook` names each with its unit.
+
+    Raises:
+        ValueError: fewer than 50 traders.
     """
     if n < 50:
         raise ValueError(f"{n} retail accounts are too few for the opening state; 50 is the least")

@@ -126,9 +126,7 @@ class RetailParameters(Parameters):
     trend_share: float = quantity(0.4, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
     value_share: float = quantity(0.2, unit="-", source=UNKNOWN, ge=0.0, le=1.0)
     belief_spread: float = quantity(0.01, unit="log", source=UNKNOWN, ge=0.0, text="sd of the error about fair value")
-    panic: float = quantity(
-        0.5, unit="-", source=SET_HERE, ge=0.0, grade="calibrated", likely=(0.2, 1.0)
-    )
+    panic: float = quantity(0.5, unit="-", source=SET_HERE, ge=0.0, grade="calibrated", likely=(0.2, 1.0))
     panic_most: float = quantity(
         0.15, unit="a review", source=SET_HERE, ge=0.0, le=1.0, grade="calibrated", likely=(0.03, 0.25)
     )

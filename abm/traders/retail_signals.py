@@ -1,12 +1,12 @@
 """What chart readers and copy-trading groups look at: bars, RSI, volatility, the gap to a regulated venue's close.
 
-    RSI   = 100 - 100 / (1 + U / D), U and D means of the rises and falls of n bars: plain over the first n, afterwards
-            U <- U + (max(0, change) - U) / n (J. Welles Wilder, New Concepts in Technical Trading Systems, 1978).
-            Signal +1 below `rsi_low` or for a bar after crossing 50 upwards, -1 above `rsi_high` or after crossing 50
-            downwards ("above the neutral 50: waning bearish momentum"). None before n bars.
-    gap   the price is expected to come back to the last price before a venue with hours closed, or to a given level:
-            sign(level - p) once |ln(level / p)| > least, until the price has been at the level: then it is filled.
-    sigma exponentially weighted variance of the one-minute return with a memory of 10 minutes (RiskMetrics form).
+RSI   = 100 - 100 / (1 + U / D), U and D means of the rises and falls of n bars: plain over the first n, afterwards
+        U <- U + (max(0, change) - U) / n (J. Welles Wilder, New Concepts in Technical Trading Systems, 1978).
+        Signal +1 below `rsi_low` or for a bar after crossing 50 upwards, -1 above `rsi_high` or after crossing 50
+        downwards ("above the neutral 50: waning bearish momentum"). None before n bars.
+gap   the price is expected to come back to the last price before a venue with hours closed, or to a given level:
+        sign(level - p) once |ln(level / p)| > least, until the price has been at the level: then it is filled.
+sigma exponentially weighted variance of the one-minute return with a memory of 10 minutes (RiskMetrics form).
 """
 
 from __future__ import annotations
@@ -149,5 +149,5 @@ class Groups:
         self._signal = signal
 
     def due(self, tick: int) -> list[tuple[I64, float]]:
-        """Members who act in this tick, and on which signal."""
+        """Members (m,) int64, numbered within the cohort, who act in this tick, and on which signal, once a group."""
         return self._due.pop(tick, [])

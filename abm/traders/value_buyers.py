@@ -108,9 +108,7 @@ class ValueBuyers(Participant):
         self._least = float(self._margin.min())
         self._bidding = False
         """Whether an account has a bid in the book, perhaps."""
-        self._forms = [
-            form(op=op, side=self.side, reason=BY_VALUE, latency=self.latency) for op in (IOC, LIMIT)
-        ]
+        self._forms = [form(op=op, side=self.side, reason=BY_VALUE, latency=self.latency) for op in (IOC, LIMIT)]
         self._keep: list[I64] = []
         self._old: list[I64] = []
 
@@ -143,9 +141,7 @@ class ValueBuyers(Participant):
         chance = -math.expm1(-view.tick_s / p.look_s)
         last = np.maximum(view.last_ticks, 1)[market]
         gap = self.side * (view.fair_ticks[market] / last - 1.0)
-        wanted = self._capital_lots[numbers] * np.minimum(
-            np.maximum((gap - self._margin[numbers]) / p.width, 0.0), 1.0
-        )
+        wanted = self._capital_lots[numbers] * np.minimum(np.maximum((gap - self._margin[numbers]) / p.width, 0.0), 1.0)
         if not wanted.any() and (self._handle[numbers] < 0).all():
             return
         at = np.flatnonzero(uniforms(view.seed, _LOOK, self._key[numbers], view.tick, 0) < chance)

@@ -44,9 +44,7 @@ class Basket:
     def index_ticks(self, books: Books, last_ticks: I64) -> int:
         """The index; `last_ticks` int64 (M,). Raises ValueError when a spot market has no price."""
         prices = [
-            spot_index_ticks(
-                books.best(s.market, BUY), int(last_ticks[s.market]), books.best(s.market, SELL), *s[2:]
-            )
+            spot_index_ticks(books.best(s.market, BUY), int(last_ticks[s.market]), books.best(s.market, SELL), *s[2:])
             for s in self.spots
         ]
         return self._combine(prices, self._weights)
