@@ -186,7 +186,7 @@ class Opening:
             self._bridge_rows.append(np.arange(at, at + n, dtype=np.int64))
             at += n
         slots = int(self.markets.slot.max()) + 1
-        self.accounts = Accounts.empty(at, len(self.assets), slots, self.markets.count)
+        self.accounts = Accounts.empty(at, len(self.assets), slots)
         for place in self.places:
             self.accounts.venue[place.first_row :] = place.number
             venue_rows = slice(place.first_row, place.first_row + len(VENUE_ROWS))

@@ -116,7 +116,9 @@ def item_index(items: Sequence[Any], key: str) -> int | None:
 
 def nearest(word: str, names: Sequence[str]) -> str:
     """`; did you mean "x"?`, or `; known: ...` for a short list, or nothing."""
-    close = difflib.get_close_matches(word.lower(), {name.lower(): name for name in names}, n=1, cutoff=0.55)
+    lower = [name.lower() for name in names]
+    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.55)
+    close = close or [name for name in lower if len(word) > 2 and name.startswith(word.lower()[:-1])]
     if close:
         original = next(name for name in names if name.lower() == close[0])
         return f'; did you mean "{original}"?'

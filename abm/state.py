@@ -226,7 +226,6 @@ class Accounts:
     entry_cost: I64  # (K, R) signed settlement value
     open_bid: I64  # (K, R) lots of resting and waiting orders that are not reduce-only
     open_ask: I64  # (K, R)
-    open_orders: I64  # (M, R) number of resting and waiting orders
     cooldown_until_ms: I64  # (K, R) time before which the venue does not force the position again
     whole_until_ms: I64  # (K, R) time before which a forced position is closed whole, not in steps
     call_until_ms: I64  # (K, R) time by which a margin call must be answered; 0 = none
@@ -235,7 +234,7 @@ class Accounts:
     touched: NDArray[np.bool_] = field(repr=False)  # (R,) rows whose liquidation price must be recomputed
 
     @classmethod
-    def empty(cls, rows: int, assets: int, instruments: int, markets: int) -> Accounts:
+    def empty(cls, rows: int, assets: int, instruments: int) -> Accounts:
         """All zero; shapes as in the field comments."""
 
         def table(n: int) -> I64:
@@ -253,7 +252,6 @@ class Accounts:
             entry_cost=table(instruments),
             open_bid=table(instruments),
             open_ask=table(instruments),
-            open_orders=table(markets),
             cooldown_until_ms=table(instruments),
             whole_until_ms=table(instruments),
             call_until_ms=table(instruments),

@@ -88,7 +88,7 @@ def world(venues: int, instruments: int, rows: int) -> Exchanges:
     start = np.array(
         [round(PRICES[assets[b]] / t) for b, t in zip(markets.base, markets.tick_dollars, strict=True)], np.int64
     )
-    accounts = Accounts.empty(venues * rows, len(assets), instruments, markets.count)
+    accounts = Accounts.empty(venues * rows, len(assets), instruments)
     accounts.venue[:] = np.repeat(np.arange(venues), rows)
     books = Books(markets.count, [max(int(t) - (1 << 15), 1) for t in start], 1 << 16, 0)
     floor = TradingFloor(markets, accounts, books, EventLog("fills"), 1)

@@ -22,7 +22,7 @@ LEVELS = 2_500_000
 def population(rows: int, seed: int = 1) -> Accounts:
     """Healthy accounts, half isolated, half cross."""
     rng = np.random.default_rng(seed)
-    accounts = Accounts.empty(rows, 2, 1, 2)
+    accounts = Accounts.empty(rows, 2, 1)
     side = rng.choice([-1, 1], rows)
     lots = side * (1 + 50 * rng.pareto(1.2, rows)).clip(max=2_000_000).astype(np.int64)
     leverage = rng.choice([5, 10, 20, 50, 100], rows)

@@ -53,7 +53,7 @@ def ours(agents: int) -> Step:
     """The project's trading floor with one cross account an agent."""
     markets = build_markets([load_preset("binance-2025-10")])
     perp = int(np.flatnonzero(markets.kind == PERPETUAL)[0])
-    accounts = Accounts.empty(agents + 5, 2, 1, markets.count)
+    accounts = Accounts.empty(agents + 5, 2, 1)
     accounts.cash[0, 5:] = 10**13
     accounts.leverage[:] = 10
     log = EventLog("fills")

@@ -51,7 +51,7 @@ def world(accounts: int) -> Exchanges:
     markets = build_markets(presets)
     start = np.rint(PRICE_USD / markets.tick_dollars).astype(np.int64)
     each = len(VENUE_ROWS) + accounts
-    state = Accounts.empty(each * len(presets), len(asset_names(presets)), 2, markets.count)
+    state = Accounts.empty(each * len(presets), len(asset_names(presets)), 2)
     state.venue[:] = np.repeat(np.arange(len(presets)), each)
     outside = np.arange(len(presets)) * each + OUTSIDE_ROW
     state.cash[:] = 10**15

@@ -86,7 +86,7 @@ class Carry:
         every = self.every = np.arange(n)
         kind = np.repeat(np.array([PERPETUAL, SPOT], np.int32), n)
         self.markets = build_markets(kind, np.tile(every, 2), TICK_USD, TICK_VALUE)
-        self.accounts = Accounts.empty(4 * n, 2, 1, 2 * n)
+        self.accounts = Accounts.empty(4 * n, 2, 1)
         self.accounts.venue[:] = np.tile(every, 4)
         self.accounts.leverage[:] = 100
         self.carry, self.dealer, self.rest, self.bank = (every + k * n for k in range(4))

@@ -55,7 +55,7 @@ class FcnMarket:
         self.every = np.arange(n)
         markets = build_markets(np.full(n, PERPETUAL, np.int32), self.every.astype(np.int32), TICK, 1)
         markets.band[:] = markets.price_filter[:] = RATE_ONE
-        accounts = Accounts.empty(2 * n, 2, 1, n)
+        accounts = Accounts.empty(2 * n, 2, 1)
         accounts.venue[:], accounts.leverage[:] = np.tile(self.every, 2), 100
         accounts.mode[:], accounts.cash[0] = CROSS, POCKET
         self.floor = open_floor(markets, accounts, 1, seed, 1 << 16)

@@ -37,7 +37,7 @@ class SaleInBook:
                                 MICRO)  # fmt: skip
         markets.band[:] = markets.price_filter[:] = RATE_ONE
         markets.base[replicas:] = COIN + 1
-        accounts = self.accounts = Accounts.empty(replicas * (banks + 2), 3, 1, replicas)
+        accounts = self.accounts = Accounts.empty(replicas * (banks + 2), 3, 1)
         accounts.venue[:] = np.repeat(every, banks + 2)
         start = every * (banks + 2)
         self.rows, self.buyer, self.lender = start[:, None] + np.arange(banks), start + banks, start + banks + 1

@@ -60,7 +60,7 @@ class InventoryMarket:
         self.setting, n = setting, setting.limit.size
         self.every = np.arange(n)
         markets = build_markets(np.full(n, PERPETUAL, np.int32), self.every.astype(np.int32), 1e-4, 1)
-        accounts = Accounts.empty(4 * n, 2, 1, n)
+        accounts = Accounts.empty(4 * n, 2, 1)
         self.floor = open_floor(markets, accounts, 1, setting.seed, 1 << 16)
         accounts.venue[:], accounts.leverage[:] = np.tile(self.every, 4), 100
         accounts.mode[:], accounts.cash[0] = CROSS, POCKET

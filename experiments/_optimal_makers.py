@@ -201,7 +201,7 @@ def empty_books(options: MakerOptions) -> Books:
 
 def open_block(books: Books, options: MakerOptions, gamma: float, quoting: RuleName, paths: int, limit: int) -> Book:
     """A block before its first step, on the first `paths` of the books, which are empty; deposits are made."""
-    tables, accounts = markets(paths, options.tick), Accounts.empty(ROWS * paths, 2, 1, paths)
+    tables, accounts = markets(paths, options.tick), Accounts.empty(ROWS * paths, 2, 1)
     accounts.venue[:] = np.repeat(np.arange(paths), ROWS)
     outside, customers = np.arange(paths) * ROWS, np.arange(paths) * ROWS + 1
     accounts.kind[outside] = OUTSIDE

@@ -56,7 +56,7 @@ def open_floor(
 ) -> TradingFloor:
     """A floor with these accounts, or so many empty ones, and books from `base_ticks` up; nothing is logged."""
     if isinstance(accounts, int):
-        accounts = Accounts.empty(accounts, 2, 1, markets.count)
+        accounts = Accounts.empty(accounts, 2, 1)
     books = Books(markets.count, base_ticks, 1, 0, capacity)
     return TradingFloor(markets, accounts, books, EventLog("summary"), seed)
 

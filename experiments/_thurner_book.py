@@ -59,7 +59,7 @@ class BookMarket:
         n, funds = limit.size, options.funds
         self.every = np.arange(n)
         self.markets = build_markets(np.full(n, PERPETUAL, np.int32), self.every.astype(np.int32), 1 / ONE_TICKS, 1)
-        accounts = Accounts.empty(n * (funds + 2), 2, 1, n)
+        accounts = Accounts.empty(n * (funds + 2), 2, 1)
         books = Books(n, 1, 4 * ONE_TICKS, CANCEL_MAKER, capacity=1 << 15)
         self.floor = TradingFloor(self.markets, accounts, books, EventLog("summary"), options.seed)
         accounts.venue[:] = np.repeat(self.every, funds + 2)

@@ -72,7 +72,7 @@ class VenueWorld:
         self.perp = int(np.flatnonzero(self.markets.kind == PERPETUAL)[0])
         self.spot = int(np.flatnonzero(self.markets.kind == SPOT)[0])
         slots = len(rules.perpetual)
-        self.accounts = Accounts.empty(FIRST + n, len(self.assets), slots, self.markets.count)
+        self.accounts = Accounts.empty(FIRST + n, len(self.assets), slots)
         a = self.accounts
         a.kind[: len(VENUE_ROWS)] = OUTSIDE, FEES, FUNDING_REMAINDER, ROUNDING, FUND
         a.mode[FIRST:] = ISOLATED

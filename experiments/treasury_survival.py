@@ -169,7 +169,7 @@ def sell_in_book(options: Options, prices: F64, lots_per_tick: I64) -> tuple[F64
         np.full(count, SPOT, np.int32), every.astype(np.int32), TICK_USD, round(TICK_USD / COIN_LOTS * MICRO)
     )
     markets.band[:] = markets.price_filter[:] = RATE_ONE
-    accounts = Accounts.empty(2 * count, 2, 1, count)
+    accounts = Accounts.empty(2 * count, 2, 1)
     accounts.venue[:] = np.repeat(every, 2)
     others, company = 2 * every + OTHERS, 2 * every + COMPANY
     accounts.cash[USD, others] = 1 << 60

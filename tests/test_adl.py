@@ -168,7 +168,7 @@ def test_bad_allocations_are_refused(lots, what):
 
 
 def test_winners_come_from_the_accounts():
-    markets, accounts = markets_of(), Accounts.empty(7, 2, 1, 2)
+    markets, accounts = markets_of(), Accounts.empty(7, 2, 1)
     accounts.position[0] = [10, -10, 10, 10, -10, 0, 10]
     accounts.entry_cost[0] = accounts.position[0] * 1000 * 100
     accounts.entry_cost[0, 2] += 10**6
@@ -195,7 +195,7 @@ def test_winners_come_from_the_accounts():
 
 def test_winners_of_an_inverse_contract():
     """$100 contracts settled in satoshi, tick $0.1: a long's value is minus the coins it owes."""
-    markets, accounts = markets_of(inverse=10**11), Accounts.empty(7, 2, 1, 2)
+    markets, accounts = markets_of(inverse=10**11), Accounts.empty(7, 2, 1)
     accounts.position[0, :2] = 10, -10
     accounts.entry_cost[0, :2] = -(10**12) // 1_000_000, 10**12 // 1_000_000
     longs = winners_at(markets, accounts, 1, BUY, 1_250_000)

@@ -117,7 +117,7 @@ def test_funding_of_every_venue(name, calm, capped):
 @given(st.integers(0, 2**32 - 1), st.integers(-300_000, 300_000), st.integers(1, 2_000_000))
 def test_payments_sum_to_zero_and_round_against_everybody(seed, rate, mark):
     rng = np.random.default_rng(seed)
-    markets, accounts = build_markets([load_preset("binance-2025-10")]), Accounts.empty(30, 2, 1, 2)
+    markets, accounts = build_markets([load_preset("binance-2025-10")]), Accounts.empty(30, 2, 1)
     accounts.mode[:] = rng.integers(0, 2, 30)
     accounts.kind[-2:] = FUND, FUNDING_REMAINDER
     accounts.mode[-2:] = CROSS

@@ -111,7 +111,7 @@ def brute(accounts, marks, venue=0):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(0, 4000), (900, 200), (1100, 50), (1, 1)]))
 def test_ladder_scan_and_formulas_agree(seed, shape):
     rng = np.random.default_rng(seed)
-    accounts, facts = Accounts.empty(40, 2, 1, 2), markets()
+    accounts, facts = Accounts.empty(40, 2, 1), markets()
     mark = 1000
     for row in range(accounts.rows):
         place(accounts, row, rng, mark)
@@ -136,7 +136,7 @@ def test_ladder_scan_and_formulas_agree(seed, shape):
 @given(st.integers(0, 2**32 - 1))
 def test_liquidation_ticks_are_those_of_the_formula(seed):
     rng = np.random.default_rng(seed)
-    accounts, facts = Accounts.empty(30, 2, 1, 2), markets()
+    accounts, facts = Accounts.empty(30, 2, 1), markets()
     for row in range(accounts.rows):
         place(accounts, row, rng, 1_000_000)
     ladder = MarginLadder(1, facts, accounts, 0, 2_000_000)
@@ -153,7 +153,7 @@ def test_liquidation_ticks_are_those_of_the_formula(seed):
 @given(st.integers(0, 2**32 - 1))
 def test_cross_positions_in_two_instruments_are_summed(seed):
     rng = np.random.default_rng(seed)
-    accounts, facts = Accounts.empty(40, 2, 2, 3), markets(perpetuals=2)
+    accounts, facts = Accounts.empty(40, 2, 2), markets(perpetuals=2)
     for row in range(accounts.rows):
         place(accounts, row, rng, 1000, slots=2)
     ladders, full = [MarginLadder(1 + k, facts, accounts, 0, 3000) for k in range(2)], VenueMargin(0, facts, accounts)
@@ -169,7 +169,7 @@ def test_cross_positions_in_two_instruments_are_summed(seed):
 
 
 def test_own_fill_past_the_mark_is_pending_at_once_and_leaves_when_closed():
-    accounts, facts = Accounts.empty(1, 2, 1, 2), markets()
+    accounts, facts = Accounts.empty(1, 2, 1), markets()
     ladder = MarginLadder(1, facts, accounts, 0, 2000)
     ladder.rebuild(1000)
     accounts.position[0, 0], accounts.entry_cost[0, 0] = 10, 10 * 1100 * 100
@@ -187,7 +187,7 @@ def test_own_fill_past_the_mark_is_pending_at_once_and_leaves_when_closed():
 @pytest.mark.parametrize("mode", [CROSS, ISOLATED])
 @pytest.mark.parametrize("perpetuals", [1, 2])
 def test_equity_equal_to_maintenance_is_enough(mode, perpetuals):
-    accounts, facts = Accounts.empty(2, 2, perpetuals, 1 + perpetuals), markets(perpetuals)
+    accounts, facts = Accounts.empty(2, 2, perpetuals), markets(perpetuals)
     accounts.mode[:] = mode
     accounts.position[0], accounts.entry_cost[0] = 10, 10 * 1000 * 100
     wealth = accounts.margin[0] if mode == ISOLATED else accounts.cash[0]
@@ -199,19 +199,19 @@ def test_equity_equal_to_maintenance_is_enough(mode, perpetuals):
 
 def test_debt_without_a_position_is_not_a_liquidation():
     for perpetuals in (1, 2):
-        accounts, facts = Accounts.empty(1, 2, perpetuals, 1 + perpetuals), markets(perpetuals)
+        accounts, facts = Accounts.empty(1, 2, perpetuals), markets(perpetuals)
         accounts.cash[0] = -5
         assert VenueMargin(0, facts, accounts).below([1000] * perpetuals).size == 0
 
 
 def test_scan_can_be_limited_to_a_range_of_rows():
-    accounts, facts = Accounts.empty(3, 2, 1, 2), markets()
+    accounts, facts = Accounts.empty(3, 2, 1), markets()
     accounts.position[0], accounts.entry_cost[0] = 10, 10 * 1100 * 100
     assert VenueMargin(0, facts, accounts).below(1000, 1, 2).tolist() == [1]
 
 
 def test_limits_are_refused():
-    accounts, facts = Accounts.empty(1, 2, 1, 2), markets(perpetuals=2)
+    accounts, facts = Accounts.empty(1, 2, 1), markets(perpetuals=2)
     with pytest.raises(ValueError, match="no perpetual"):
         MarginLadder(0, facts, accounts, 0, 10)
     with pytest.raises(ValueError, match="levels"):

@@ -75,6 +75,7 @@ def test_index_with_an_empty_side_is_the_last_price():
     assert spot_index_ticks(0, 100, 500) == 100
     assert spot_index_ticks(50, 100, 0) == 100
     assert spot_index_ticks(99, 0, 102) == 101
+    assert spot_index_ticks(1, 1, 2, 1, 10) == 1  # never zero: nothing could be divided by it
     with pytest.raises(ValueError, match="no spot price"):
         spot_index_ticks(0, 0, 102)
 

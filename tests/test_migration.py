@@ -17,6 +17,8 @@ from abm.events import BY_MIGRATION, TRANSFER
 from abm.recorder import Recorder
 from abm.results import RunWriter
 from abm.scenario import Scenario, load_scenario
+from abm.state import Accounts
+from abm.traders.competition import flat
 from abm.traders.migration import Migration, logit, net_flows, pieces
 from abm.units import MICRO
 from abm.venues.exchange import OUTSIDE_ROW
@@ -72,6 +74,12 @@ def test_flows_balance_and_stop_at_the_logit(money: list[float], part: float, pu
     assert odds[0] == pytest.approx(money[0] / money[-1] * math.exp(pull)), "odds move by the exponential"
     still, _ = net_flows(held, logit(held, np.zeros(held.size)), part, held)
     assert still.max() < 1e-6 * held.max(), "nothing moves while nothing has changed"
+
+
+def test_who_has_an_order_in_the_book_stays() -> None:
+    accounts = Accounts.empty(3, 2, 1)
+    accounts.position[0, 0], accounts.reserved[1, 1] = -2, 5
+    assert flat(accounts, np.arange(3)).tolist() == [False, False, True]
 
 
 # --- in a world -------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def rows_of(tick: int, n: int) -> np.ndarray:
 
 def begin(recorder: Recorder) -> Accounts:
     preset = load_preset("binance-2025-10")
-    accounts = Accounts.empty(4, 2, 1, 2)
+    accounts = Accounts.empty(4, 2, 1)
     accounts.cash[0] = [10, -20, 30, 2**62]
     recorder.begin(build_markets([preset]), asset_names([preset]), [preset.name], START, 0.5)
     recorder.opening(accounts)

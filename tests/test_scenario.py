@@ -36,6 +36,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         record = "fill"
         [makers]
         conut = 30
+        dept = 1
         depth_coins = -5.0
         [venue]
         preset = "binanc"
@@ -49,6 +50,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     starts = {line.split(": ")[0]: line for line in lines}
     assert starts["seeds"].endswith('did you mean "seed"?')
     assert 'did you mean "count"?' in starts["makers.conut"]
+    assert 'did you mean "depth_coins"?' in starts["makers.dept"]  # the beginning of a longer name
     assert 'did you mean "fills"?' in starts["record"]
     assert 'did you mean "binance-2025-10"?' in starts["venue.preset"]
     assert "integer" in starts["accounts"] and ">= 50" in starts["accounts"]
@@ -56,7 +58,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     assert "BTC" in starts["makers.depth_coins"]
     assert "no multiple of tick_s" in starts["duration_s"]
     assert "outside the run" in starts["news.late.at"]
-    assert len(lines) == 8
+    assert len(lines) == 9
 
 
 @pytest.mark.parametrize(

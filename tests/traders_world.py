@@ -71,7 +71,7 @@ class Stage:
         model = mesa.Model()
         self.people = [kind(model, parameters) for kind, parameters in kinds]
         rows = [person.rows_needed() for person in self.people]
-        self.accounts = Accounts.empty(sum(rows), 2, 1, 2)
+        self.accounts = Accounts.empty(sum(rows), 2, 1)
         self.books = Books(2, START_TICKS - (1 << 19), 1 << 20)
         self.world = World(
             seed,

@@ -114,7 +114,7 @@ def at_path(data: Any, path: str) -> Any:
 
 
 def _leveraged(scenario: Scenario) -> float:
-    return round(100.0 * sum(scenario.retail.notional_shares()[:-1]), 6)
+    return round(100.0 * sum(scenario.retail.notional_shares()[:-1]), 1)
 
 
 def _set_leveraged(percent: float, scenario: Scenario) -> Mapping[str, Any]:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 Plain = dict[str, Any]
 LISTED = 40
 """Rows of the list of traders."""
-LOTS, COST, MARGIN, CASH, TICKS, ORDERS, DELEVERAGED = range(7)
+LOTS, COST, MARGIN, CASH, TICKS, DELEVERAGED = range(6)
 NO_PRICE = INT64_MAX // 2
 """Liquidation ticks from here on mean: at no price."""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """All rows at the end of tick `tick`, mark in price ticks; `values` int64 (7, R).
+    """All rows at the end of tick `tick`, mark in price ticks; `values` int64 (6, R).
 
-    Rows of `values`: position, entry cost, margin, cash, liquidation tick (0 = none), open orders, lots deleveraged.
+    Rows of `values`: position, entry cost, margin, cash, liquidation tick (0 = none), lots deleveraged.
     """
 
     tick: int
@@ -55,7 +55,7 @@ def ledger_now(model: MarketModel, place: Place) -> Ledger:
     rows = np.flatnonzero((held != 0) & (accounts.venue == place.number))
     ticks[rows] = ladder_of(model, place).liquidation_ticks(rows)
     parts = (held, accounts.entry_cost[slot], accounts.margin[slot], accounts.cash[settle], ticks)
-    values = np.stack([*parts, accounts.open_orders[perp], accounts.deleveraged[slot]])
+    values = np.stack([*parts, accounts.deleveraged[slot]])
     return Ledger(model.tick, int(model.exchanges.mark_ticks[perp]), values)
 
 
@@ -93,10 +93,10 @@ class Ledgers:
         return Ledger(self.ticks[number - 1], self._marks[number - 1], values)
 
     def history(self, row: int, tick: int) -> tuple[list[int], I64]:
-        """What was kept of one row until `tick`: the ticks (n,) and its values (7, n)."""
+        """What was kept of one row until `tick`: the ticks (n,) and its values (6, n)."""
         number = bisect_right(self.ticks, tick)
-        found = np.zeros((7, number), np.int64)
-        last = np.zeros(7, np.int64)
+        found = np.zeros((6, number), np.int64)
+        last = np.zeros(6, np.int64)
         for column, (rows, values) in enumerate(self._changes[:number]):
             at = int(np.searchsorted(rows, row))
             if at < rows.size and rows[at] == row:
@@ -121,7 +121,7 @@ def account(model: MarketModel, place: Place, ledger: Ledger, row: int) -> Plain
     accounts, markets, perp = model.accounts, model.markets, place.perp
     unit = SATOSHI if markets.inverse[perp] else MICRO
     dollars, lot, mark = float(markets.tick_dollars[perp]), float(markets.lot_coins[perp]), ledger.mark_ticks
-    lots, cost, margin, cash, tick, orders, taken = (int(value) for value in ledger.values[:, row])
+    lots, cost, margin, cash, tick, taken = (int(value) for value in ledger.values[:, row])
     value = int(markets.value(perp, lots, mark))
     isolated = int(accounts.mode[row]) == ISOLATED
     own = (margin if isolated else margin + cash) + value - cost
@@ -143,7 +143,6 @@ def account(model: MarketModel, place: Place, ledger: Ledger, row: int) -> Plain
         "chosen_leverage": int(accounts.leverage[row]),
         "liquidation_usd": liquidation,
         "distance_percent": 100.0 * (liquidation / (mark * dollars) - 1.0) if liquidation else None,
-        "open_orders": orders,
         "deleveraged_coins": taken * lot,
     }  # fmt: skip
 

@@ -117,15 +117,15 @@ def spot_index_ticks(bid: int, last: int, ask: int, numerator: int = 1, denomina
     """Index from one spot market: median of best bid, last and best ask, in ticks of the derivative.
 
     A tick of the spot market is numerator / denominator ticks of the derivative (`price_ratio`); rounded to the
-    nearest, halves up. 0 stands for an empty side or no trade yet: with a side empty the last price counts, without a
-    trade the mid. Raises ValueError when nothing is known.
+    nearest, halves up, at least one tick. 0 stands for an empty side or no trade yet: with a side empty the last price
+    counts, without a trade the mid. Raises ValueError when nothing is known.
     """
     doubled = 2 * last
     if bid > 0 and ask > 0:
         doubled = 2 * median(bid, last, ask) if last > 0 else bid + ask
     if doubled <= 0:
         raise ValueError("no spot price: a side of the book is empty and nothing has traded")
-    return round_div(doubled * numerator, 2 * denominator)
+    return max(1, round_div(doubled * numerator, 2 * denominator))
 
 
 def tick_ratio(spot_tick_value: int, spot_lot_units: int, perp_tick_value: int, perp_lot_units: int) -> tuple[int, int]:

@@ -84,7 +84,7 @@ def limits_with_room(bubbles: Bubbles, low: float, high: float, height_px: float
 
 
 def draw_bubbles(axes: Axes, bubbles: Bubbles, colours: Palette) -> list[tuple[float, float, float]]:
-    """Draw bubbles and the rug of small bins on axes with final limits; (x, y, radius) of each bubble in pixels."""
+    """Draw bubbles and the rug of small bins on axes with final limits; (x, y, radius) of each mark in pixels."""
     if not len(bubbles.usd):
         return []
     dots = axes.figure.dpi
@@ -113,9 +113,13 @@ def draw_bubbles(axes: Axes, bubbles: Bubbles, colours: Palette) -> list[tuple[f
     for side, colour, height in ((-1.0, colours.long, 0.012), (1.0, colours.short, 0.045)):
         small = ~big & (bubbles.side == side)
         if small.any():
+            heights = np.full(int(small.sum()), height)
+            drawn += [
+                (float(x), float(y), 3.0) for x, y in foot.transform(np.column_stack([bubbles.x[small], heights]))
+            ]
             axes.plot(
                 bubbles.x[small],
-                np.full(int(small.sum()), height),
+                heights,
                 "|",
                 color=colour,
                 markersize=4.5,

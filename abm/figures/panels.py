@@ -191,7 +191,7 @@ def draw_depth(sheet: Sheet, frame: Frame, letter: str, height_in: float) -> Axe
         Key("area", colours.depth, "bids", edge=colours.depth_edge),
     ]
     if floor == DEPTH_FLOOR_USD:
-        keys.append(Key("dashes", colours.note, "normal 244, measured"))
+        keys.append(Key("dashes", colours.note, "normal of October 2025, 244"))
     axes = sheet.panel(letter, "Depth", unit, note, height_in, keys)
     set_time_axis(axes, clock, labels=False)
     reach = max(np.log10(max(largest, NORMAL_DEPTH_USD if floor == DEPTH_FLOOR_USD else 0.0, 10 * floor) / floor), 1.0)

@@ -327,7 +327,7 @@ def highest_allowed(policies: Any) -> int:
 
 
 def flat(accounts: Any, rows: I64) -> NDArray[np.bool_]:
-    """Which of the rows have neither a position nor an order; bool (n,)."""
-    busy = accounts.position[:, rows].any(axis=0) | accounts.open_orders[:, rows].any(axis=0)
+    """Which of the rows (n,) have neither a position nor money reserved for an order; bool (n,)."""
+    busy = accounts.position[:, rows].any(axis=0) | accounts.reserved[:, rows].any(axis=0)
     free: NDArray[np.bool_] = ~busy
     return free

@@ -55,7 +55,7 @@ class World:
         start[m] = self.mark_ticks
         assets = asset_names([preset])
         n = len(snapshot.names)
-        self.accounts = Accounts.empty(FIRST + n, len(assets), len(preset.perpetual), self.markets.count)
+        self.accounts = Accounts.empty(FIRST + n, len(assets), len(preset.perpetual))
         self._fill(snapshot, fund)
         self.log = EventLog("fills")
         books = Books(self.markets.count, [max(int(t) - BOOK_LEVELS // 2, 1) for t in start], BOOK_LEVELS, 0)
