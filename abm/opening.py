@@ -102,7 +102,7 @@ class Opening:
         start_usd = self.values.usd if self.values else self.scenario.world.start_price_usd
         self.start_ticks = np.rint(start_usd / self.markets.tick_dollars).astype(np.int64)
         linked = len(self.places) > 1 and self.scenario.bridges.capital_coins > 0
-        self.bridges = Bridges(model, self.scenario.bridges) if linked else None
+        self.bridges = Bridges(model, self.policies.obeying(self.scenario.bridges)) if linked else None
         self._rows()
         self.books = self._books()
         self.floor = TradingFloor(self.markets, self.accounts, self.books, self.log, self.scenario.seed)
@@ -142,13 +142,13 @@ class Opening:
         return ValuesBeside(s.world.start_price_usd, self.markets.count, coins, pegged)
 
     def _participants(self, model: MarketModel, place: Place, retail: RetailCohort) -> None:
-        s = place.setup
-        place.retail, place.makers = retail, Makers(model, self.policies.oblige(s.makers))
-        place.hedgers = Hedgers(model, s.hedgers)
-        noise, value = Noise(model, s.noise), ValueBuyers(model, s.value_buyers)
-        sellers = [ValueSellers(model, s.value_sellers)] if s.value_sellers.coins > 0 else []
-        pool = [Pool(model, s.pool)] if s.pool.capital_usd > 0 else []
-        arbitrage = Arbitrageurs(model, s.arbitrageurs)
+        s, obeying = place.setup, self.policies.obeying
+        place.retail, place.makers = retail, Makers(model, obeying(self.policies.oblige(s.makers)))
+        place.hedgers = Hedgers(model, obeying(s.hedgers))
+        noise, value = Noise(model, s.noise), ValueBuyers(model, obeying(s.value_buyers))
+        sellers = [ValueSellers(model, obeying(s.value_sellers))] if s.value_sellers.coins > 0 else []
+        pool = [Pool(model, obeying(s.pool))] if s.pool.capital_usd > 0 else []
+        arbitrage = Arbitrageurs(model, obeying(s.arbitrageurs))
         place.treasuries = [Treasury(model, p) for p in s.treasuries]
         place.joined = self._joined(model, place)
         self.people += [place.retail, noise, value, *sellers, place.hedgers, *place.treasuries]

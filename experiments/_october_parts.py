@@ -99,16 +99,10 @@ _RESERVE = ("retail.remedies.share=1", "retail.remedies.reserve=[0.05, 0.15]", "
 _STOPS = ("retail.stops.share=[1.0]", "retail.stops.margin=0.5")
 
 
-def obeying(most: int) -> tuple[str, ...]:
-    """Professionals at no more than `most` times their money: above a cap all their orders are refused."""
-    own = {"makers.leverage": 4, "arbitrageurs.leverage": 3, "hedgers.most_leverage": 3}
-    return tuple(f"{name}={most}" for name, least in own.items() if most < least)
-
-
 POLICIES: tuple[Group, ...] = (
     Group(
         "leverage-cap", "Leverage cap",
-        tuple(one(f"{most}x", f"policies.leverage_cap.most={most}", *obeying(most))
+        tuple(one(f"{most}x", f"policies.leverage_cap.most={most}")
               for most in (1, 2, 3, 5, 10, 20, 50, 100, 150)),
         caveat="Positions of the opening keep their size and get more money behind them: who would have stayed away, "
         "or gone to another venue, is not in it. Makers, arbitrageurs and hedgers obey and have the money for it.",
@@ -161,15 +155,14 @@ POLICIES: tuple[Group, ...] = (
         (
             *(one(f"margin call due after {words}", *_CLEARED, f"venue.liquidation.deadline_s={seconds}")
               for seconds, words in ((600, "10 min"), (1_800, "30 min"), (3_600, "60 min"), (86_400, "a day"))),
-            one("a day, and 3x", *_CLEARED, "venue.liquidation.deadline_s=86400", *obeying(3),
-                "policies.leverage_cap.most=3"),
+            one("a day, and 3x", *_CLEARED, "venue.liquidation.deadline_s=86400", "policies.leverage_cap.most=3"),
         ),
         caveat="Nobody is deleveraged. A call due after a day falls outside the evening: what margin and default fund "
         "will not cover then is not in it.",
     ),
     Group(
         "initial-margin", "Initial-margin floor",
-        tuple(one(f"{100 * rate:g} %", f"policies.initial_margin.rate={rate}", *obeying(int(1 / rate)))
+        tuple(one(f"{100 * rate:g} %", f"policies.initial_margin.rate={rate}")
               for rate in (0.02, 0.05, 0.1, 0.2, 0.5)),
         caveat="As the leverage cap.",
     ),

@@ -32,6 +32,17 @@ def test_leverage_cap_keeps_positions_and_adds_money() -> None:
     assert floor.accounts.leverage[floor.retail.rows].max() == 6
 
 
+def test_professionals_obey_a_cap_and_go_on_trading() -> None:
+    """At 1x nobody's account stands above the cap, and the makers' orders are not refused."""
+    capped = model_of(leverage_cap={"most": 1})
+    assert capped.accounts.leverage[capped.makers.rows].max() == 1
+    assert capped.accounts.leverage.max() == 1
+    depth = capped.latest["depth_bid_usd"]
+    assert depth == pytest.approx(model_of().latest["depth_bid_usd"], rel=0.01)
+    capped.run()
+    assert capped.recorder.steps_array["volume_btc"].sum() > 0
+
+
 def test_capital_rule_fills_the_fund_up() -> None:
     model = model_of(fund_capital={"share": 0.5})
     held = model.accounts.position[0]

@@ -132,6 +132,26 @@ def test_later_rounds_only_take_away() -> None:
     assert stage.books.depth_lots(PERP, BUY, 1) > left
 
 
+@pytest.mark.parametrize("obliged", [0.0, 1.0])
+def test_a_lean_is_a_level_and_not_a_push_with_every_look(obliged: float) -> None:
+    """Makers at half their limit hold the price off by at most half of `skew`, however often they look."""
+    stage, makers = staged(skew=0.001, last_weight=0.0, requote_rate=1.0, thinning_max=1.0, obliged=obliged)
+
+    def off_after(*held_lots: float) -> float:
+        for lots in held_lots:
+            stage.accounts.position[0, makers.rows] = int(lots)
+            stage.accounts.entry_cost[0, makers.rows] = int(lots) * START_TICKS * 100
+            stage.tick += 1
+            stage.turn(makers, stage.view())
+        return 0.5 * (stage.books.best(PERP, BUY) + stage.books.best(PERP, SELL)) - START_TICKS
+
+    full = 0.0005 * START_TICKS
+    leaned = off_after(*np.linspace(0, 125_000, 20))
+    assert -1.05 * full < leaned < -0.2 * full, "long makers hold the price down"
+    assert off_after(*[125_000] * 60) == pytest.approx(leaned, abs=0.02 * full), "and no further with every look"
+    assert off_after(*np.linspace(125_000, 0, 20)) == pytest.approx(0.0, abs=0.5 * full), "until they are flat"
+
+
 def test_long_makers_bid_less_and_obliged_makers_stay() -> None:
     stage, makers = staged(thinning_spread=0.0)
     stage.accounts.position[0, makers.rows] = 125_000

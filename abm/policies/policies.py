@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from abm.parameters import Parameters
 from abm.policies.circuit_breaker import CircuitBreaker
@@ -14,6 +14,8 @@ from abm.policies.maker_obligation import MakerObligation
 from abm.state import Markets
 from abm.traders.makers import MakersParameters
 from abm.venues.exchange import Exchanges
+
+P = TypeVar("P", bound=Parameters)
 
 
 class Policies(Parameters):
@@ -46,6 +48,14 @@ class PolicyBook:
             if isinstance(policy, MakerObligation):
                 makers = policy.oblige(makers)
         return makers
+
+    def obeying(self, professionals: P) -> P:
+        """The same parameters with no leverage above what the policies leave."""
+        cap = min((policy.cap for policy in self.every if hasattr(policy, "cap")), default=None)
+        names = [one for one in ("leverage", "least_leverage", "most_leverage") if hasattr(professionals, one)]
+        if cap is None:
+            return professionals
+        return professionals.model_copy(update={name: min(getattr(professionals, name), cap) for name in names})
 
     def begin(self, exchanges: Exchanges) -> None:
         """Once, after the opening."""

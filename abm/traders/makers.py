@@ -4,9 +4,11 @@ Normal ladder. Together the makers show D(u) = depth * u**kappa coins within u p
 the steps of one maker are geometric, and the makers' steps are shifted against each other so that the sum is smooth.
 
 Centre. c = (1 - w) mid + w last, times 1 + f dV / V when the fundamental value has just changed by dV: quotes follow
-public news without a trade (f is `follow_news`, off unless asked for). It is moved against the own inventory:
-c (1 - skew q / Q), the first-order term of the reservation price of Avellaneda and Stoikov (2008); q inventory
-(perpetual and spot coins together), Q its limit.
+public news without a trade (f is `follow_news`, off unless asked for). It is moved against the own inventory by
+-c skew q / Q, the first-order term of the reservation price of Avellaneda and Stoikov (2008); q inventory (perpetual
+and spot coins together), Q its limit. Their mid price comes from outside; here the makers' own quotes make it. So what
+they lean on average is taken out of the mid before they lean anew: inventory holds the price off by so much, and does
+not push it on with every look.
 
 Optimal rules (`quoting`). The innermost quote is then one clip at the distance that `abm.traders.quotes` gives for the
 inventory, about that rule's centre, and the rest of the ladder stands behind it. Inventory then acts through the price;
@@ -176,7 +178,9 @@ class Makers(Participant):
         number = self._number = np.arange(p.count)
         self._z0 = p.thinning_level * np.exp(p.thinning_spread * normals(world.seed, _TASTE, number, 0, 0))
         self.alarms = Alarms(p, world.seed, _TASTE)
-        self._fast, self._skew = np.ones(p.count), np.ones(p.count)
+        self._fast, self._skew = np.ones(p.count), np.zeros(p.count)
+        self._lean_ticks: list[Any] = [0.0 for _ in self.markets]
+        """What is in the middle of each book because its makers leaned at their last look; (makers,) or one for all."""
         self._resting = np.full((len(self.markets), p.count, 2, p.steps), NOBODY, np.int64)
         self._ladder_size = p.count * 2 * p.steps
         self._emitted = np.zeros(self._resting.size, np.int64)
@@ -299,14 +303,25 @@ class Makers(Participant):
             self._awake = uniforms(view.seed, _AWAKE, self._number, view.tick, 0) < (1.0 if first else chance)
         self._scale, inventory = self._scales(view, self._fresh)
         books = range(len(self.markets))
+        middle = [self._middle(view, index, first) for index in books]
         if p.quoting == "ladder":
-            self._aims = [(self._middle(view, index, first) * self._skew, self._none) for index in books]
+            self._aims = [
+                (self._leaning(index, middle[index], middle[index] * self._skew), self._none) for index in books
+            ]
             return
         quotes, start = self._innermost(view, inventory), self._start
         self._aims = [
-            (self._middle(view, index, first) + quotes.shift * start[index], quotes.half * start[index])
+            (self._leaning(index, middle[index], quotes.shift * start[index]), quotes.half * start[index])
             for index in books
         ]
+
+    def _leaning(self, index: int, middle: Any, lean_ticks: F64) -> F64:
+        """Centre of each maker, ticks (makers,): the middle without what all leaned before, and with its own lean."""
+        before = self._lean_ticks[index]
+        shared = isinstance(self._at[index], int)
+        self._lean_ticks[index] = float(lean_ticks.mean()) if shared else lean_ticks
+        own: F64 = middle + lean_ticks if self.parameters.centre_on == "index" else middle - before + lean_ticks
+        return own
 
     def _told(self, fair_ticks: float) -> float:
         """What the change of the fundamental value since the last tick does to the centre, a factor."""

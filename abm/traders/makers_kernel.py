@@ -135,7 +135,7 @@ def shown(
 
     `fast` (makers,) is the thinning g: at once down to `wanted`, up to it by the share `back`. `inventory` is given as
     a share of its limit, and acts on each side by the room that is left, or only at the limit (`by_room` false). Nobody
-    shows less than `least`, nor more before `until_s`. `skew` receives the factor of the centre price.
+    shows less than `least`, nor more before `until_s`. `skew` receives the lean, as a share of the centre price.
     """
     for maker in range(fast.size):
         fast[maker] = min(fast[maker] + max(wanted[maker] - fast[maker], 0.0) * back, wanted[maker])
@@ -148,7 +148,7 @@ def shown(
             else:
                 room = 1.0 if room > 0.0 else 0.0
             scale[index, maker] = max(willing * room, least)
-        skew[maker] = 1.0 - lean * min(max(inventory[maker], -1.0), 1.0)
+        skew[maker] = -lean * min(max(inventory[maker], -1.0), 1.0)
 
 
 @kernel

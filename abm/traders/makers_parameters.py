@@ -80,7 +80,12 @@ class MakersParameters(Parameters):
         5000.0, unit="BTC", source=SEARCH, gt=0.0, likely=(2500.0, 15000.0), text="sum of the makers' inventory limits"
     )
     skew: float = quantity(
-        0.0001, unit="fraction", source="sign and shape after Avellaneda and Stoikov, size assumed", ge=0.0, le=0.05
+        0.0001,
+        unit="fraction",
+        source="sign and shape after Avellaneda and Stoikov, size assumed",
+        ge=0.0,
+        le=0.05,
+        text="by which quotes stand off the middle at the inventory limit",
     )
     sticky: float = quantity(
         0.03, unit="-", source=SEARCH, ge=0.0, le=1.0, likely=(0.0, 0.05), text="share never withdrawn"
