@@ -22,4 +22,4 @@ docs:
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
 bench:
-	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	$(BIN)/python -m benchmarks.goals --docs docs/performance.md

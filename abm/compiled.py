@@ -1,8 +1,8 @@
 """How the project compiles: one decorator for kernels, one for the scalar helpers that they may call.
 
 The compile cache lives in a folder named by the hash of every source that can end up in a kernel (`*_kernel.py`,
-`units.py`, `rng.py`, `state.py`, `compiled.py`). Numba looks at the date of one file only, so a cached caller would
-otherwise keep an edited helper's old code.
+`units.py`, `rng.py`, `state.py`, `events.py`, `compiled.py`). Numba looks at the date of one file only, so a cached
+caller would otherwise keep an edited helper's old code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numba.core import config as numba_config
 F = TypeVar("F", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).resolve().parent
-GROUND_FLOOR = ("compiled.py", "rng.py", "state.py", "units.py")
+GROUND_FLOOR = ("compiled.py", "events.py", "rng.py", "state.py", "units.py")
 
 
 @cache

@@ -54,7 +54,7 @@ def random_orders(rng: np.random.Generator, n: int, mean_distance: float) -> Mes
 
 
 def new_books(self_trade: int) -> Books:
-    return Books(1, base_ticks=0, levels=1 << 20, self_trade=self_trade, capacity=1 << 18)
+    return Books(1, base_ticks=0, levels=1 << 20, self_trade=self_trade, capacity=1 << 20)
 
 
 def positions(tracked: bool) -> tuple[state.I64, state.I64]:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 PARTS = """
 import json, time
@@ -51,6 +52,19 @@ def fresh(cache: str) -> dict[str, dict[str, float]]:
     done = subprocess.run([sys.executable, "-c", PARTS], env=surroundings, capture_output=True, text=True, check=True)
     found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def whole_command(cache: str, accounts: int = 20_000) -> float:
+    """Seconds of `deleverage run october-2025` in a new process, from the start to its picture."""
+    program = "from abm.cli import main; import sys; sys.exit(main())"
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["run", "october-2025", "--accounts", str(accounts), "--out", f"{folder}/run"]
+        begin = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", program, *command],
+            env=os.environ | {"DELEVERAGE_CACHE": cache}, capture_output=True, check=True,
+        )  # fmt: skip
+        return time.perf_counter() - begin
 
 
 def main() -> None:

@@ -161,7 +161,7 @@ def test_arbitrage_closes_a_gap() -> None:
     thin = {f"{OTHER}.makers.depth_coins": 100, f"{OTHER}.noise.rate_coins": 0.05}
     for capital in (0.0, 3000.0):
         recorder = Recorder("fills")
-        model = MarketModel(small(duration_s=60, bridges__capital_coins=capital).changed(thin), recorder=recorder)
+        model = MarketModel(small(duration_s=120, bridges__capital_coins=capital).changed(thin), recorder=recorder)
         model.step()
         place, row = model.places[1], int(model.places[1].hedgers.rows[0])
         settle = int(model.markets.settle[place.perp])
