@@ -102,8 +102,6 @@ def section(title: str, shown: list[Figure]) -> str:
         commands = "\n".join(one.commands)
         read = f" Read it on [its page]({one.page})." if one.page else ""
         parts.append(f"### {Path(one.file).stem}\n\n{one.title.rstrip('.')}.{read}\n\n```sh\n{commands}\n```\n")
-        if one.page.startswith("scenarios/") and "python -m" not in commands:
-            parts.append("The runs are those; the program that put them into one picture is not in the repository.\n")
         parts.append(f"![{one.title.rstrip('.').replace('`', '')}]({one.file})\n")
     return "\n".join(parts)
 

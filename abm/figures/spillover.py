@@ -123,7 +123,7 @@ def _liquidations(plate: Plate, coins: _Coins) -> Axes:
         forced = (steps["liquidated_long_usd"] + steps["liquidated_short_usd"]).to_numpy() / 1e6
         drawn[name] = total(number, forced, opens.size)
         words.append(f"{name} {with_commas(forced.sum())}")
-    note = f"Longs and shorts, fund takeovers included; million $ in all: {', '.join(words)}."
+    note = f"Longs and shorts, with takeovers; $ million in all: {', '.join(words)}."
     axes = plate.panel("Liquidations", "million $ a minute", note, coins.keys(coins.steps))
     for name, bar in drawn.items():
         axes.step(opens, bar, where="post", color=coins.shades[name], linewidth=1.3)

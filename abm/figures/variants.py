@@ -1,30 +1,29 @@
-"""Variants of one scenario on the same randomness: pictures of `etf-outflow`, `macro-selloff` and `staking-yield`.
-
-`python -m abm.figures.variants SCENARIO FILE.png` runs the variants and draws them.
-"""
+"""Variants of one scenario on the same randomness: lines over time, and single figures over seeds or groups."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from abm.figures.plate import Plate
 from abm.figures.sheet import Key
-from abm.figures.style import save, styled
+from abm.figures.style import Palette, save, styled
 from abm.figures.timeaxis import Floats
-from abm.model import MarketModel
-from abm.recorder import Recorder
-from abm.scenario import load_scenario
+
+POINTS = 1500
+"""Most points of a line."""
+WORDED = FuncFormatter(lambda value, _: f"{value:,g}".replace("-", "−"))
 
 
 @dataclass(frozen=True)
 class Series:
-    """One panel: a column of the steps, or of the participants where the name holds a dot; summed up if wished."""
+    """Lines: a column of the steps, or of the participants where the name holds a dot; summed up if wished."""
 
     title: str
     unit: str
@@ -35,68 +34,36 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Dots:
+    """A figure of every seed: seeds side by side, or (`grouped`) one bar for each variant, at the median."""
+
+    title: str
+    unit: str
+    figure: str
+    scale: float = 1.0
+    note: str = ""
+    grouped: bool = False
+
+
+@dataclass(frozen=True)
 class Picture:
-    """Title, lines below it, variants (label -> settings) and panels."""
+    """Title, lines below it and panels; in the lines {seed} and {accounts} are filled in."""
 
     title: str
     lines: tuple[str, ...]
-    variants: Mapping[str, tuple[str, ...]]
-    panels: tuple[Series, ...]
-
-
-_PRICE = Series("Spot price", "thousand $", "spot_usd", 1e-3)
-_FORCED = Series("Longs liquidated", "$ million", "liquidated_long_usd", 1e-6, "since the start", summed=True)
-PICTURES = {
-    "etf-outflow": Picture(
-        "Funds sell $867m in a session: 13 November 2025",
-        ("Seed 1, 5,000 accounts. The flow is observed, its execution assumed; no other news.",),
-        {
-            "outflow of $867m": (),
-            "no flow": ('participants.etfs.parameters.flows=[{day="2025-11-13",flow_usd=0}]',),
-        },
-        (
-            _PRICE,
-            Series("Net flow traded", "$ million", "etfs.traded_usd", 1e-6, "since the start"),
-            Series("Exchange reserve", "thousand BTC", "etfs.reserve_btc", 1e-3, "coins of participants at the venue"),
-            _FORCED,
-        ),
-    ),
-    "macro-selloff": Picture(
-        "Stocks fall by 3.6 %: 10 October 2025, before the evening",
-        ("Seed 1, 5,000 accounts. Fall of the index observed, its path assumed.",),
-        {"beta on falls 2.37": (), "beta on falls 1.0": ("world.macro_beta_down=1.0",)},
-        (
-            _PRICE,
-            Series("Fundamental value", "thousand $", "fair_usd", 1e-3, "moved by the index"),
-            Series("Open interest", "thousand BTC", "open_interest_btc", 1e-3),
-            _FORCED,
-        ),
-    ),
-    "staking-yield": Picture(
-        "A yield outside draws capital from leverage, then bad news comes",
-        ("Seed 1, 5,000 accounts. A what-if: yield, holders and news are assumed.",),
-        {
-            "rises to 60 %": (),
-            "stays at 3 %": ("participants.stakers.parameters.yields=[]",),
-            "60 % throughout": ("participants.stakers.parameters.yield_percent=60",),
-        },
-        (
-            _PRICE,
-            Series("Positions of the holders", "thousand BTC", "stakers.position_btc", 1e-3),
-            Series("Staked", "$ million", "stakers.staked_usd", 1e-6),
-            _FORCED,
-        ),
-    ),
-}
+    panels: tuple[Series | Dots, ...]
+    columns: int = 2
+    panel_in: tuple[float, float] = (3.6, 2.0)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """The tables of one run."""
+    """The tables of one run, and figures of the same variant by name and seed."""
 
     label: str
     steps: pd.DataFrame
     participants: pd.DataFrame
+    figures: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     def clock(self) -> tuple[Floats, str]:
         """End of each tick and what it counts: hours of the first day, minutes from the start in a short run."""
@@ -113,38 +80,57 @@ class Variant:
         return np.cumsum(found) if series.summed else found
 
 
-def run_variants(name: str, seed: int | None = None, accounts: int | None = None) -> list[Variant]:
-    """Run what the picture of a scenario compares; all variants have the same seed."""
-    found = []
-    for label, settings in PICTURES[name].variants.items():
-        recorder = Recorder("summary")
-        MarketModel(load_scenario(name, settings, seed, accounts), recorder=recorder).run()
-        run = recorder.run()
-        found.append(Variant(label, run.steps, run.participants))
-    return found
+def hues(colours: Palette) -> tuple[str, ...]:
+    """A colour for each variant, in their order."""
+    return (colours.perp, colours.long, colours.short, colours.fund)
 
 
 def draw_variants(picture: Picture, variants: Sequence[Variant], path: Path | str) -> Path:
-    """Four panels, one line a variant; the path written."""
+    """Draw every panel, each variant in its colour, the legend in the first one; the path written."""
     with styled() as colours:
-        hues = (colours.long, colours.perp, colours.short, colours.fund)
-        plate = Plate(picture.title, list(picture.lines), 2, 2, colours, panel_in=(3.6, 2.0))
-        keys = [Key("line", hue, one.label) for hue, one in zip(hues, variants, strict=False)]
-        for number, series in enumerate(picture.panels):
-            legend = keys if number == 0 else ()
-            axes = plate.panel(series.title, series.unit, series.note, legend, across=variants[0].clock()[1])
-            for hue, one in zip(hues, variants, strict=False):
-                every = max(1, len(one.steps) // 1500)
-                axes.plot(one.clock()[0][::every], one.values(series)[::every], color=hue, linewidth=1.2)
+        rows = -(-len(picture.panels) // picture.columns)
+        plate = Plate(picture.title, list(picture.lines), rows, picture.columns, colours, panel_in=picture.panel_in)
+        pairs = list(zip(variants, hues(colours)[: len(variants)], strict=True))
+        keys = [Key("line", hue, one.label) for one, hue in pairs]
+        for number, panel in enumerate(picture.panels):
+            grouped = isinstance(panel, Dots) and panel.grouped
+            across = variants[0].clock()[1] if isinstance(panel, Series) else "" if grouped else "seed"
+            legend = keys if number == 0 and not grouped else ()
+            axes = plate.panel(panel.title, panel.unit, panel.note, legend, across=across)
+            if isinstance(panel, Series):
+                for one, hue in pairs:
+                    every = max(1, len(one.steps) // POINTS)
+                    axes.plot(one.clock()[0][::every], one.values(panel)[::every], color=hue, linewidth=1.2)
+            elif grouped:
+                _bars(axes, panel, pairs)
+            else:
+                _seeds(axes, panel, pairs)
+            axes.yaxis.set_major_formatter(WORDED)
         return save(plate.sheet.figure, path)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Draw the picture of a scenario: its name and a file."""
-    if len(arguments) != 2 or arguments[0] not in PICTURES:
-        raise SystemExit(f"usage: python -m abm.figures.variants ({' | '.join(PICTURES)}) FILE.png")
-    print(draw_variants(PICTURES[arguments[0]], run_variants(arguments[0]), arguments[1]))
+def _seeds(axes: Axes, panel: Dots, pairs: Sequence[tuple[Variant, str]]) -> None:
+    """One dot a seed and variant; zero is on the axis."""
+    seeds = sorted({seed for one, _ in pairs for seed in one.figures[panel.figure]})
+    for place, (one, hue) in enumerate(pairs):
+        aside = 0.16 * (place - (len(pairs) - 1) / 2)
+        found = one.figures[panel.figure]
+        axes.plot([seed + aside for seed in found], [panel.scale * found[seed] for seed in found], "o", color=hue)
+    axes.set_xticks(seeds)
+    axes.set_xlim(seeds[0] - 0.5, seeds[-1] + 0.5)
+    low, high = axes.get_ylim()
+    room = 0.06 * (max(high, 0.0) - min(low, 0.0))
+    axes.set_ylim(min(low - room, 0.0), max(high + room, 0.0))
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def _bars(axes: Axes, panel: Dots, pairs: Sequence[tuple[Variant, str]]) -> None:
+    """One bar a variant at the median over seeds, a dot for every seed."""
+    for place, (one, hue) in enumerate(pairs):
+        values = np.array(list(one.figures[panel.figure].values())) * panel.scale
+        middle = float(np.median(values))
+        axes.bar(place, middle, width=0.6, color=hue, alpha=0.55)
+        axes.plot(np.linspace(place - 0.18, place + 0.18, values.size), values, "o", color=hue, markersize=3.5)
+        top = (place, max(middle, float(values.max())))
+        axes.annotate(f"{middle:.0f}", top, xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
+    axes.set_xticks(range(len(pairs)), [one.label for one, _ in pairs])
+    axes.set_ylim(0, 1.18 * axes.get_ylim()[1])
