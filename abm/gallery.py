@@ -41,6 +41,8 @@ LISTED = (
            ("deleverage calibrate docs/studies/calibrate-october.toml",), "calibration.md"),
     Figure("figures/leverage-depth.png", "Highest leverage against the makers' depth, 2,016 runs",
            (SWEEP, ANALYSE), "results.md"),
+    Figure("figures/growth.png", "Cost of a tick against accounts, resting orders and venues",
+           ("python -m benchmarks.growth --out docs/figures/growth.png",), "performance.md"),
     Figure("treasuries.png", "Treasury companies under stress",
            ("deleverage stress october-2025 --population november-2025 --drop 10:70:5",), "treasuries.md"),
 )  # fmt: skip
