@@ -152,10 +152,13 @@ def test_a_loss_in_one_coin_liquidates_the_other() -> None:
 
 # --- the same as ever -------------------------------------------------------------------------------------------------
 def test_without_beta_and_shared_accounts_btc_does_not_notice() -> None:
-    """Every BTC fill is the same with and without an ETH market in which nothing happens that concerns BTC."""
+    """Every BTC fill is the same with and without an ETH market in which nothing happens that concerns BTC.
+
+    Nobody is forced in ETH: forced orders open a round in which all machines act, those of BTC too.
+    """
     found = []
     for alt in (None, {"beta": 1.3, "shared": 0.0, "price_weight": 1.0}):
-        _, recorder = run(small(alt, news=[DROP | {"change_percent": -3}]))
+        _, recorder = run(small(alt, news=[DROP | {"change_percent": -3}], makers__follow_news=0.0))
         columns = ["perp_usd", "spot_usd", "volume_btc", "depth_bid_usd", "liquidated_long_usd"]
         found.append(recorder.steps_array[columns])
     assert (found[0] == found[1]).all()

@@ -230,12 +230,13 @@ def october_keys() -> tuple[str, ...]:
 # --- runs -------------------------------------------------------------------------------------------------------------
 def test_the_oracle_of_an_opening() -> None:
     values = {"scenario": "tiny", "accounts": 400, "duration_s": 0, "tick_s": 0}
-    thick = evening(values | {"settings": []}, 1)
+    slow = ["makers.follow_news=0"]
+    thick = evening(values | {"settings": slow}, 1)
     assert thick["mean_field_n"] == pytest.approx(thick["to_be_liquidated_btc"] / thick["book_btc"])
     assert thick["mean_field_multiplier"] == pytest.approx(1 / (1 - thick["mean_field_n"]))
-    thin = evening(values | {"settings": ["makers.depth_coins=500"]}, 1)
+    thin = evening(values | {"settings": [*slow, "makers.depth_coins=500"]}, 1)
     assert thin["mean_field_n"] > 2 * thick["mean_field_n"]
-    safe = evening(values | {"settings": ["retail.most_leverage=2"]}, 1)
+    safe = evening(values | {"settings": [*slow, "retail.most_leverage=2"]}, 1)
     assert safe["mean_field_n"] < 0.05 * thick["mean_field_n"]
     assert 50 < thick["traders_wealth_percent"] < 110 and 0 < thick["traders_kept_half_percent"] <= 100
 

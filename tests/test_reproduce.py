@@ -37,7 +37,14 @@ def code_of(*arguments: str) -> int:
 
 def made(folder: Path, *more: str) -> Path:
     """A run folder: 40 s of tiny with a fall of 9 % from second 20 on."""
-    settings = ["--set", f"duration_s={TICKS}", "--set", "news.shock.change_percent=-9"]
+    settings = [
+        "--set",
+        f"duration_s={TICKS}",
+        "--set",
+        "news.shock.change_percent=-9",
+        "--set",
+        "makers.follow_news=0",
+    ]
     assert code_of("run", "tiny", *settings, *more, "--out", str(folder)) == 0
     return folder
 

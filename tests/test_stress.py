@@ -126,7 +126,22 @@ def test_the_default_company_of_a_scenario() -> None:
 
 def test_the_command_writes_tables_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, data = tmp_path / "out", tmp_path / "found.json"
-    code = cli(["stress", "tiny", "--drop", "4:12:4", "--run", "25", "--out", str(out), "--json", str(data)])
+    code = cli(
+        [
+            "stress",
+            "tiny",
+            "--drop",
+            "4:12:4",
+            "--run",
+            "25",
+            "--set",
+            "makers.follow_news=0",
+            "--out",
+            str(out),
+            "--json",
+            str(data),
+        ]
+    )
     assert code == 0, capsys.readouterr().err
     rows = list(csv.DictReader((out / "companies.csv").open()))
     assert [row["trips_at_shock"] for row in rows] == ["", "covenant", "covenant"]

@@ -158,7 +158,7 @@ def test_an_oracle_takes_the_weighted_median_and_the_other_perpetuals() -> None:
 def test_arbitrage_closes_a_gap() -> None:
     """One large sale into a thin book at the second venue: the accounts buy there and sell at the first."""
     gaps, held = [], []
-    thin = {f"{OTHER}.makers.depth_coins": 100, f"{OTHER}.noise.rate_coins": 0.05}
+    thin = {f"{OTHER}.makers.depth_coins": 100, f"{OTHER}.noise.rate_coins": 0.05, "makers.follow_news": 0.0}
     for capital in (0.0, 3000.0):
         recorder = Recorder("fills")
         model = MarketModel(small(duration_s=120, bridges__capital_coins=capital).changed(thin), recorder=recorder)
