@@ -20,13 +20,13 @@ import statistics
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 
 from abm.app.server import Lab, Server
 from abm.app.session import Session
 from abm.scenario import load_scenario
+from benchmarks.machine import resident_mb
 from tests.lab_browser import MISSING, Browser
 
 TABS = ("market", "book", "heatmap", "venue", "treasuries", "traders")
@@ -34,15 +34,6 @@ GOALS = {"market": 15.0}
 ELSEWHERE, CLICK_S = 5.0, 0.5
 POINTS, SAMPLE_S = 2_000, 5.0
 PARTS = ("play", "clicks", "memory", "cycles")
-
-
-def resident_mb() -> float:
-    """Memory of this process that is in use now, MB (Linux; elsewhere nan)."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return float("nan")
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def opened(page: Browser, server: Server) -> Session:
