@@ -30,7 +30,7 @@ def hardware() -> dict[str, str]:
         "CPU": _first("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": str(os.cpu_count()),
         "memory": f"{int(memory[0]) / 2**20:.1f} GiB" if memory else "unknown",
-        "system": platform.platform(),
+        "system": platform.system(),
         "Python": sys.version.split()[0],
     }
     return facts | {name: importlib.metadata.version(name) for name in PACKAGES}
