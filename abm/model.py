@@ -13,7 +13,7 @@ import mesa
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.clearing.audit import AuditError, audit_money, audit_structure
+from abm.clearing.audit import AuditError, MoneyAudit, audit_structure
 from abm.events import NEWS, ROUND_CAP
 from abm.institutions import VenueOffice, with_reviews
 from abm.opening import Opening
@@ -26,8 +26,8 @@ from abm.tape import Tape
 from abm.traders.base import Batch, Participant, View
 from abm.world import fair_value
 
-STRUCTURE_AUDIT_TICKS = 60
-"""Ticks between two audits of the books, reserves and ladders."""
+WHOLE_AUDIT_TICKS = 60
+"""Ticks between two audits of everything: all accounts, the books, reserves and ladders."""
 
 
 class MarketModel(mesa.Model):
@@ -68,6 +68,7 @@ class MarketModel(mesa.Model):
         opening = Opening(self, self.recorder.level)
         self.markets, self.accounts, self.books = opening.markets, opening.accounts, opening.books
         self.log, self.floor, self.exchanges = opening.log, opening.floor, opening.exchanges
+        self.money = MoneyAudit(self.floor, self.exchanges.assets)
         self.people, self.machines, self.bridges = opening.people, opening.machines, opening.bridges
         self.places, self.alts, self.pegs, self.beside = opening.places, opening.alts, opening.pegs, opening.values
         self.institutions = with_reviews(opening.everyone)
@@ -217,10 +218,14 @@ class MarketModel(mesa.Model):
                 institution.review(self.views[institution.seat], self._offices[institution.venue])
 
     def audit(self) -> None:
-        """Money every tick; structure every 60 ticks and after every unwind. Raises `AuditError` with tick and seed."""
+        """Postings every tick; everything every 60 ticks, after every unwind and at the end.
+
+        Raises `AuditError` with tick and seed.
+        """
         try:
-            self.open_interest_lots = audit_money(self.floor, self.exchanges.assets)
-            if self.tick % STRUCTURE_AUDIT_TICKS == 0 or self.exchanges.unwound:
+            whole = self.tick % WHOLE_AUDIT_TICKS == 0 or self.exchanges.unwound or self.tick == self.setup.ticks
+            self.money.check(self.exchanges.take_changed(), whole)
+            if whole:
                 audit_structure(self.floor)
                 self.exchanges.check_ladders()
         except AuditError as error:

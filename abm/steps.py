@@ -95,7 +95,7 @@ def _trading(model: MarketModel, place: Place, tally: Tally, last: float) -> dic
     perp, spot = place.perp, place.spot
     markets = model.markets
     coins, dollars = float(markets.lot_coins[perp]), float(markets.tick_dollars[perp])
-    open_lots = int(model.open_interest_lots[markets.venue[perp], markets.slot[perp]])
+    open_lots = int(model.money.longs[markets.venue[perp], markets.slot[perp]])
     return {
         "rounds": model.round,
         "messages": int(model.traffic.messages[place.number]),

@@ -18,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.rng import normals, stream, uniforms
-from abm.state import BUY, CANCEL, CROSS, I64, LIMIT, NOBODY, PERPETUAL, SELL, Accounts
-from abm.units import RATE_ONE
-from experiments._side_by_side import build_markets, open_floor, orders
+from abm.state import BUY, CANCEL, I64, LIMIT, NOBODY, SELL
+from experiments._side_by_side import open_perpetuals, orders
 
 F64 = NDArray[np.float64]
 TICK, START, SCALE = 0.002, 300.0, 0.001
 TOP_TICKS = 260_000
 """Highest limit: books reserve not many more levels."""
-POCKET = 1 << 50
 _POOL, _WHO, _NOISE = (stream(f"Chiarella and Iori: {what}") for what in ("traders", "who comes", "noise"))
 
 
@@ -53,12 +51,7 @@ class FcnMarket:
         self.kinds, self.number, self.traders, self.seed = kinds, number, traders, seed
         n = number.size
         self.every = np.arange(n)
-        markets = build_markets(np.full(n, PERPETUAL, np.int32), self.every.astype(np.int32), TICK, 1)
-        markets.band[:] = markets.price_filter[:] = RATE_ONE
-        accounts = Accounts.empty(2 * n, 2, 1)
-        accounts.venue[:], accounts.leverage[:] = np.tile(self.every, 2), 100
-        accounts.mode[:], accounts.cash[0] = CROSS, POCKET
-        self.floor = open_floor(markets, accounts, 1, seed, 1 << 16)
+        self.floor = open_perpetuals(n, TICK, seed)
         rows = (np.arange(traders) + traders * number[:, None]).ravel()
         draw = [uniforms(seed, _POOL, rows, 0, k).reshape(n, traders) for k in range(5)]
 

@@ -23,12 +23,11 @@ from numpy.typing import NDArray
 from abm.book.record_kernel import RESTING
 from abm.rng import normals, stream
 from abm.state import BUY, CANCEL, CROSS, I64, IOC, LIMIT, PERPETUAL, SELL, Accounts
-from experiments._side_by_side import build_markets, open_floor, orders
+from experiments._side_by_side import POCKET, build_markets, open_floor, orders
 
 F64 = NDArray[np.float64]
 VALUE_TICKS = 10_000
 """The value; a tick is one basis point of it."""
-POCKET = 1 << 50
 _NOISE = stream("crash: noise traders")
 FIRST, SECOND, THIRD, FOURTH = range(4)
 """Latency classes: cancellations, quotes, the others' orders, the seller's."""

@@ -25,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.rng import normals, stream, uniforms
-from abm.state import BUY, CANCEL, CROSS, I64, LIMIT, NOBODY, PERPETUAL, SELL, Accounts
-from abm.units import RATE_ONE
-from experiments._side_by_side import build_markets, open_floor, orders
+from abm.state import BUY, CANCEL, I64, LIMIT, NOBODY, SELL
+from experiments._side_by_side import open_perpetuals, orders
 
 F64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -37,7 +36,6 @@ FIRST = 249
 TRADERS, COHORT, DRIFT, VOLATILITY, START = 200, 4, 1.0, 0.5, 100.0
 CHART, NOISE_WEIGHT, LEAVE, LEAST = 10.0, 10.0, 0.05, 1
 """Largest weights, the chance to leave without an order, shortest horizon."""
-POCKET = 1 << 50
 DRAWS = 16
 _COIN, _POOL, _STEP, _FIRST = (stream(f"perpetual premium: {what}") for what in ("coin", "pool", "step", "first book"))
 
@@ -71,12 +69,7 @@ class PremiumMarket:
     def __init__(self, setting: Setting) -> None:
         self.setting, n = setting, setting.bias.size
         self.every = np.arange(n)
-        markets = build_markets(np.full(n, PERPETUAL, np.int32), self.every.astype(np.int32), TICK, 1)
-        markets.band[:] = markets.price_filter[:] = RATE_ONE
-        accounts = Accounts.empty(2 * n, 2, 1)
-        accounts.venue[:], accounts.leverage[:] = np.tile(self.every, 2), 100
-        accounts.mode[:], accounts.cash[0] = CROSS, POCKET
-        self.floor = open_floor(markets, accounts, 1, setting.seed, 1 << 16)
+        self.floor = open_perpetuals(n, TICK, setting.seed)
         self.spot = self._coin()
         noise = np.stack([uniforms(setting.seed, _FIRST, setting.number, step, 0) for step in range(FIRST + 1)])
         self.perp = self.spot.copy()

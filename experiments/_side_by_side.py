@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from abm.book.books import Books
 from abm.clearing.trading import TradingFloor
 from abm.events import EventLog
-from abm.state import I64, MESSAGE, NOBODY, PERPETUAL, Accounts, Markets
+from abm.state import CROSS, I64, MESSAGE, NOBODY, PERPETUAL, Accounts, Markets
 from abm.units import MICRO, RATE_ONE
 
 USD, COIN = range(2)
 """Assets: micro-dollars, and the thing traded in units of one lot."""
 HALF = RATE_ONE // 2
+POCKET = 1 << 50
+"""Micro-dollars: more than any replica can lose."""
 
 
 def build_markets(kind: NDArray[np.int32], venue: NDArray[np.int32], tick_usd: float, tick_value: int) -> Markets:
@@ -59,6 +61,17 @@ def open_floor(
         accounts = Accounts.empty(accounts, 2, 1)
     books = Books(markets.count, base_ticks, 1, 0, capacity)
     return TradingFloor(markets, accounts, books, EventLog("summary"), seed)
+
+
+def open_perpetuals(count: int, tick_usd: float, seed: int) -> TradingFloor:
+    """A floor of so many perpetuals without price limits, each with two rich accounts, rows r and `count` + r."""
+    replica = np.arange(count, dtype=np.int32)
+    markets = build_markets(np.full(count, PERPETUAL, np.int32), replica, tick_usd, 1)
+    markets.band[:] = markets.price_filter[:] = RATE_ONE
+    accounts = Accounts.empty(2 * count, 2, 1)
+    accounts.venue[:], accounts.leverage[:] = np.tile(replica, 2), 100
+    accounts.mode[:], accounts.cash[0] = CROSS, POCKET
+    return open_floor(markets, accounts, 1, seed, 1 << 16)
 
 
 def orders(op: int, market: I64, account: I64, side: Any, size_lots: Any, price_ticks: Any, latency: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from abm.figures.style import Palette, save, styled
 
 PANELS = (
     ("fall_percent", "Fall", "points"),
+    ("recovery_5min_percent", "Recovered, 5 min", "points"),
     ("recovery_30min_percent", "Recovered, 30 min", "points"),
     ("liquidation_starts_share", "Accounts liquidated", "points"),
     ("bad_debt_usd", "Bad debt", "$m"),
     ("adl_usd", "Auto-deleveraged", "$m"),
 )
 ROW_IN = 0.24
+FAR = 3.0
+"""A mean beyond so many times the third largest (of any row, in size) stands at the edge with its number."""
 
 
 def draw(results: dict[str, Any], path: Path) -> Path:
@@ -59,9 +63,13 @@ def _panel(plate: Plate, rows: list[dict[str, Any]], key: str, title: str, unit:
     axes = plate.panel(title, unit, "", keys)
     _rows_of(axes, rows, colours)
     axes.axvline(0, color=colours.perp, linewidth=0.9)
+    far = _far([row["effects"][key] for row in rows])
     for at, row in enumerate(rows):
         effect = row["effects"][key]
         if effect["mean"] is None:
+            continue
+        if abs(effect["mean"]) > far:
+            _beyond(axes, at, effect["mean"], colours)
             continue
         clear = effect["low"] is not None and (effect["low"] > 0 or effect["high"] < 0)
         colour = colours.long if clear else colours.note
@@ -71,3 +79,20 @@ def _panel(plate: Plate, rows: list[dict[str, Any]], key: str, title: str, unit:
         axes.plot(effect["mean"], at, marker="o", markersize=5.5, color=colour, markerfacecolor=face, zorder=3)
     axes.grid(True, axis="x")
     axes.margins(x=0.12)
+
+
+def _far(effects: list[dict[str, Any]]) -> float:
+    """Size of a mean from which on it would hide the others; infinite where the others are nothing."""
+    sizes = sorted((abs(effect["mean"]) for effect in effects if effect["mean"] is not None), reverse=True)
+    return FAR * sizes[2] if len(sizes) > 2 and sizes[2] > 0 else math.inf
+
+
+def _beyond(axes: Any, at: int, mean: float, colours: Palette) -> None:
+    """An arrow at the edge, and how far it would point."""
+    edge, sign = (1.0, "") if mean > 0 else (0.0, "−")
+    axes.annotate(
+        f"{sign}{abs(mean):,.3g}", (edge, at), (edge + (-22 if mean > 0 else 22) / 100, at),
+        xycoords=axes.get_yaxis_transform(), textcoords=axes.get_yaxis_transform(), va="center", fontsize=9,
+        ha="right" if mean > 0 else "left", color=colours.long,
+        arrowprops={"arrowstyle": "-|>", "color": colours.long, "linewidth": 1.6},
+    )  # fmt: skip

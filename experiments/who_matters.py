@@ -29,6 +29,7 @@ __all__ = ["FULL", "QUICK", "Options", "draw", "run", "text"]
 BASE = "as it is"
 COLUMNS: tuple[tuple[str, str, str, float], ...] = (
     ("fall_percent", "fall", "%", 1.0),
+    ("recovery_5min_percent", "recovered, 5 min", "%", 1.0),
     ("recovery_30min_percent", "recovered, 30 min", "%", 1.0),
     ("liquidation_starts_share", "accounts liquidated", "%", 100.0),
     ("bad_debt_usd", "bad debt", "$m", 1e-6),
@@ -152,19 +153,20 @@ def _mean(values: Sequence[Any], scale: float) -> float | None:
 
 
 def text(results: dict[str, Any]) -> str:
-    """A table: the effect of each kind with its interval; a star where the interval excludes zero."""
-    head = f"{'':<32}" + "".join(f"{f'{words}, {unit}':>27}" for _, words, unit, _ in COLUMNS)
+    """A table: the effect of each kind with its interval, a star where it excludes zero; no column without a number."""
+    columns = [column for column in COLUMNS if results["base"][column[0]] is not None]
+    head = f"{'':<32}" + "".join(f"{f'{words}, {unit}':>27}" for _, words, unit, _ in columns)
     world = f"{results['scenario']}, {results['accounts']:,} accounts, {results['seeds']} common seeds"
     lines = [
         f"{world}: with minus without, mean ({100 * LEVEL:.0f} % interval; * excludes zero)",
         head,
-        f"{BASE:<32}" + "".join(f"{_number(results['base'][key]):>27}" for key, *_ in COLUMNS),
+        f"{BASE:<32}" + "".join(f"{_number(results['base'][key]):>27}" for key, *_ in columns),
     ]
     for part, words in ((True, "a part of the scenario"), (False, "brought in")):
         rows = [row for row in results["rows"] if row["part"] == part]
         lines += [words] if rows else []
         lines += [
-            f"  {row['kind']:<30}" + "".join(f"{_cell(row['effects'][key]):>27}" for key, *_ in COLUMNS) for row in rows
+            f"  {row['kind']:<30}" + "".join(f"{_cell(row['effects'][key]):>27}" for key, *_ in columns) for row in rows
         ]
     return "\n".join(lines)
 

@@ -137,15 +137,14 @@ def test_audit_failure_says_what_where_and_how_to_reproduce(
 ) -> None:
     import abm.model as model
 
-    real = model.audit_money
+    real = model.MoneyAudit.check
 
-    def broken(floor: Any, *rest: Any) -> Any:
-        result = real(floor, *rest)
-        if floor.log.tick == 2:
+    def broken(self: Any, *rest: Any) -> None:
+        real(self, *rest)
+        if self._floor.log.tick == 2:
             raise model.AuditError("USDT of binance: off by 1")
-        return result
 
-    monkeypatch.setattr(model, "audit_money", broken)
+    monkeypatch.setattr(model.MoneyAudit, "check", broken)
     code, _, err = call(capsys, "run", "tiny", "--accounts", "100", "--out", str(tmp_path / "out"))
     assert code == 3
     for word in ("tick 2", "off by 1", "deleverage run tiny --seed 1 --accounts 100"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from abm import MarketModel
-from abm.clearing.audit import AuditError
+from abm.clearing.audit import AuditError, audit_money
 from abm.events import (
     COVENANT,
     DELEVERAGE,
@@ -22,7 +22,7 @@ from abm.events import (
     TAKEOVER,
     EventLog,
 )
-from abm.model import REPORTERS
+from abm.model import REPORTERS, WHOLE_AUDIT_TICKS
 from abm.recorder import Recorder
 from abm.results import load_run
 from abm.scenario import ScenarioError
@@ -101,25 +101,61 @@ def test_data_collector_has_one_row_a_tick() -> None:
     assert np.isfinite(frame.to_numpy()).all()
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda a: a.cash.__setitem__((0, 9), a.cash[0, 9] + 1), "USDT does not add up, residue 1 units"),
-        (lambda a: a.cash.__setitem__((1, 9), a.cash[1, 9] - 2), "BTC does not add up, residue -2 units"),
-        (lambda a: a.position.__setitem__((0, 9), a.position[0, 9] + 1), "positions sum to 1 lots"),
-        (lambda a: a.reserved.__setitem__((0, -1), -3_000_000_000_000_000), "reserved USDT is -"),
-    ],
-)
-def test_a_damaged_ledger_stops_the_run(damage: Callable[[Accounts], None], words: str) -> None:
-    """What, where, which tick, and how to see it again."""
+DAMAGES = [
+    (lambda a, row: a.cash.__setitem__((0, row), a.cash[0, row] + 1), "USDT does not add up, residue 1 units"),
+    (lambda a, row: a.cash.__setitem__((1, row), a.cash[1, row] - 2), "BTC does not add up, residue -2 units"),
+    (lambda a, row: a.margin.__setitem__((0, row), a.margin[0, row] + 3), "USDT does not add up, residue 3 units"),
+    (lambda a, row: a.entry_cost.__setitem__((0, row), a.entry_cost[0, row] + 4), "add up, residue -4 units"),
+    (lambda a, row: a.position.__setitem__((0, row), a.position[0, row] + 1), "positions sum to 1 lots"),
+]
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize(("damage", "words"), DAMAGES)
+def test_a_damaged_ledger_stops_the_run(damage: Callable[[Accounts, int], None], words: str, marked: bool) -> None:
+    """What, where, which tick, how to see it again: at once, or where nobody marked the row at the next whole count."""
     model = small(seed=3)
     model.step()
-    damage(model.accounts)
+    row = model.accounts.rows - 1  # the outside world's partner: nothing is posted to it
+    damage(model.accounts, row)
+    model.accounts.touched[row] = marked
+    if not marked:
+        model.step()  # not seen: every posting of the tick is right
+        model.tick = WHOLE_AUDIT_TICKS - 1
     with pytest.raises(AuditError, match=words) as caught:
         model.step()
     text = str(caught.value)
-    assert "tick 2, round 1" in text
+    assert f"tick {2 if marked else WHOLE_AUDIT_TICKS}, round 1" in text
     assert "deleverage run tiny --seed 3 --accounts 60" in text
+
+
+def test_an_order_that_gives_back_more_than_it_reserved_stops_the_run() -> None:
+    """Seen when it is filled or cancelled, whoever owns it."""
+    model = small(seed=3)
+    model.step()
+    model.accounts.reserved[0] -= 3_000_000_000_000_000
+    with pytest.raises(AuditError, match="reserved USDT is -"):
+        model.step()
+
+
+def test_half_a_change_that_nobody_marked_is_no_error() -> None:
+    """Money moves between two rows, one of them marked: the whole count finds nothing wrong, and goes on from there."""
+    model = small(seed=3)
+    model.step()
+    first, second = model.accounts.rows - 1, model.accounts.rows - 2
+    model.accounts.cash[0, [first, second]] += (7, -7)
+    model.accounts.touched[first] = True
+    model.step()
+    model.accounts.touched[second] = True
+    model.step()
+    assert not model.money._money.any()
+
+
+def test_open_interest_is_what_a_whole_count_finds() -> None:
+    model = MarketModel(stressed())
+    for _ in range(50):
+        model.step()
+        assert np.array_equal(model.money.longs, audit_money(model.floor, model.exchanges.assets))
 
 
 def test_the_slow_audit_sees_what_sums_miss() -> None:
@@ -128,7 +164,7 @@ def test_the_slow_audit_sees_what_sums_miss() -> None:
     model.step()
     rows = np.flatnonzero(model.accounts.reserved[0] > 10)[:2]
     model.accounts.reserved[0, rows] += (5, -5)
-    model.tick = 59
+    model.tick = WHOLE_AUDIT_TICKS - 1
     with pytest.raises(AuditError, match=rf"tick 60.*account {rows[0]}: reserved units"):
         model.step()
 

@@ -102,7 +102,7 @@ def venue(model: MarketModel, place: Place) -> Plain:
     lot = float(markets.lot_coins[perp])
     used = int((markets.tier_floor[perp] < INT64_MAX).sum())
     unit = SATOSHI if markets.inverse[perp] else MICRO
-    asked = max(1, round(FAILED_SHARE * int(model.open_interest_lots[markets.venue[perp], markets.slot[perp]])))
+    asked = max(1, round(FAILED_SHARE * int(model.money.longs[markets.venue[perp], markets.slot[perp]])))
     queues: Plain = {}
     for name, side in (("shorts", SELL), ("longs", BUY)):
         winners = winners_at(markets, model.accounts, perp, side, int(desk.mark_ticks))

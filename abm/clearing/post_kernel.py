@@ -75,12 +75,15 @@ def post(
     open_ask: I64,
     touched: NDArray[np.bool_],
     tally: I64,
-) -> None:
+) -> int:
     """Post the fills in order. Writes `fees` (n, 2): taker, maker; adds to `tally` (M, 5); sets `touched` rows.
+
+    Returns the least that any of them has left in reserve, or 0.
 
     `fills` FILL (n,); mark_ticks (ticks), `fee_row`, market_*, tick_value, inverse, lot_units and the fee rates (1e-8)
     (M,); accounts as `Accounts`. Money in settlement units.
     """
+    least = np.int64(0)
     for i in range(fills.size):
         m = fills[i]["market"]
         side = fills[i]["side"]
@@ -114,15 +117,18 @@ def post(
                 cash[settle, row] -= fee
             cash[settle, fee_row[m]] += fee
             held = unit * lots
-            touched[row] = True
+            touched[row] = touched[fee_row[m]] = True
             if market_kind[m] != PERPETUAL:
                 base = market_base[m]
-                reserved[settle if sign > 0 else base, row] -= held
+                asset = settle if sign > 0 else base
+                reserved[asset, row] -= held
+                least = min(least, reserved[asset, row])
                 cash[settle, row] -= sign * value
                 cash[base, row] += sign * lots * lot_units[m]
                 continue
             k = market_slot[m]
             reserved[settle, row] -= held
+            least = min(least, reserved[settle, row])
             if not flags & (FORCED | REDUCE_ONLY):
                 if sign > 0:
                     open_bid[k, row] -= lots
@@ -150,6 +156,7 @@ def post(
                 moved = margin_to_open(opened, leverage[row], open_loss, cash[settle, row])
                 margin[k, row] += moved
                 cash[settle, row] -= moved
+    return int(least)
 
 
 @kernel
@@ -162,11 +169,13 @@ def release(
     reserved: I64,
     open_bid: I64,
     open_ask: I64,
-) -> None:
+) -> int:
     """Give back what the quantity that left the book without trading had reserved. After the batch, never inside it.
 
     `closes` CLOSE (n,); market_* (M,); reserved (A, R) units, open_bid and open_ask (K, R) lots are changed.
+    Returns the least that any of them has left in reserve, or 0.
     """
+    least = np.int64(0)
     for i in range(closes.size):
         row = closes[i]["account"]
         lots = closes[i]["size_lots"]
@@ -176,15 +185,17 @@ def release(
         m = closes[i]["market"]
         side = closes[i]["side"]
         held = closes[i]["unit_reserve"] * lots
+        asset = market_settle[m] if side > 0 or market_kind[m] == PERPETUAL else market_base[m]
+        reserved[asset, row] -= held
+        least = min(least, reserved[asset, row])
         if market_kind[m] != PERPETUAL:
-            reserved[market_settle[m] if side > 0 else market_base[m], row] -= held
             continue
         k = market_slot[m]
-        reserved[market_settle[m], row] -= held
         if side > 0:
             open_bid[k, row] -= lots
         else:
             open_ask[k, row] -= lots
+    return int(least)
 
 
 @kernel

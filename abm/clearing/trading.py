@@ -61,6 +61,8 @@ class TradingFloor:
         self.next_order = 0
         self.fills: NDArray[Any] = _NO_FILLS
         """Fills of the latest trade, valid until the next."""
+        self.least_reserved = 0
+        """The least that any order left in reserve, if below zero: that must not be."""
         self._tally = np.zeros((count, 5), np.int64)
         self._messages = self._fills = self._refused = 0
         slots = accounts.position.shape[0]
@@ -116,7 +118,8 @@ class TradingFloor:
         fees = np.empty((outcome.fills.size, 2), np.int64)
         self._post(outcome.fills, fees, mark_ticks)
         m, a = self.markets, self.accounts
-        release(outcome.closes, m.kind, m.slot, m.settle, m.base, a.reserved, a.open_bid, a.open_ask)
+        least = release(outcome.closes, m.kind, m.slot, m.settle, m.base, a.reserved, a.open_bid, a.open_ask)
+        self.least_reserved = min(self.least_reserved, least)
         self._log_trade(batch, outcome.fills, fees, outcome.closes, outcome.handles)
         handles[order] = outcome.handles
         self._messages += n
@@ -143,11 +146,12 @@ class TradingFloor:
         m, a = self.markets, self.accounts
         if fills.size == 0:
             return
-        post(
+        least = post(
             fills, fees, self.fee_row, mark_ticks, m.kind, m.slot, m.settle, m.base, m.tick_value, m.inverse,
             m.lot_units, m.taker_fee, m.maker_fee, self.forced_fee, a.mode, a.leverage, a.cash, a.reserved, a.margin,
             a.position, a.entry_cost, a.open_bid, a.open_ask, a.touched, self._tally,
         )  # fmt: skip
+        self.least_reserved = min(self.least_reserved, least)
 
     def _log_trade(
         self, batch: NDArray[Any], fills: NDArray[Any], fees: I64, closes: NDArray[Any], handles: I64

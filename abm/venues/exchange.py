@@ -144,6 +144,7 @@ class Exchanges:
         self.forced_any = False
         self.unwound = False
         self.halts = Halts(floor)
+        self._changed: list[I64] = []
         self._untraded = True
         """Whether some market has had no trade yet."""
         self._spots = np.flatnonzero(floor.markets.kind == SPOT)
@@ -270,6 +271,13 @@ class Exchanges:
             for desk in self.desks:
                 desk.ladder.update(rows, desk.mark_ticks)
             touched[rows] = False
+            self._changed.append(rows)
+
+    def take_changed(self) -> I64:
+        """Rows whose balances changed since the last call, int64 (n,); one may stand there several times."""
+        rows = np.concatenate([*self._changed, np.flatnonzero(self.floor.accounts.touched)])
+        self._changed.clear()
+        return rows
 
     def fund(self) -> None:
         """Funding, when due: longs and shorts pay each other, zero-sum."""
