@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from abm.compiled import kernel
-from abm.state import I64, NOBODY
+from abm.state import I32, I64, NOBODY
 
 
 @kernel
 def add_changes(
     rows: I64,
-    venue: NDArray[Any],
-    perp_of_slot: NDArray[Any],
-    market_settle: NDArray[Any],
+    venue: I32,
+    perp_of_slot: I32,
+    market_settle: I32,
     cash: I64,
     margin: I64,
     position: I64,

@@ -50,6 +50,10 @@ class BackstopTally:
     deleveraged_accounts: int = 0
 
 
+def _nobody() -> I64:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(slots=True)
 class Backstop:
     """The fund of one perpetual and the venue's rule for losses that it cannot carry.
@@ -63,7 +67,8 @@ class Backstop:
     tally: BackstopTally = field(default_factory=BackstopTally)
     deleveraged_rows: list[I64] = field(default_factory=list)  # winners whose orders are still to be cancelled
     previous_mark_ticks: int = 0
-    _topped_up_seq: int = -1
+    _owing: I64 = field(default_factory=_nobody)
+    """Rows that may owe: cash below zero when they were noted."""
     _excluded: list[int] = field(default_factory=list)
     _peaks: deque[tuple[int, int]] = field(default_factory=deque)  # (time, equity) falling: candidates for the peak
 
@@ -103,6 +108,14 @@ class Backstop:
         while self._peaks[0][0] < now_ms - self.rules.window_ms:
             self._peaks.popleft()
 
+    def note(self, rows: I64) -> None:
+        """Rows (n,) whose balances changed. Call with all of them once, then with those that were touched."""
+        accounts, engine = self.engine.floor.accounts, self.engine
+        owing = rows[accounts.cash[engine.settle, rows] < 0]
+        if owing.size:
+            here = accounts.venue[owing] == engine.floor.markets.venue[engine.market]
+            self._owing = np.union1d(self._owing, owing[here & (accounts.kind[owing] < FUND)])
+
     def absorb(self, takeovers: Takeovers, mark_ticks: int) -> None:
         """Take over what the engine hands over, in the order of rows; deleverage where the floor would be broken.
 
@@ -131,7 +144,6 @@ class Backstop:
         self._deleverage_inventory(mark_ticks)
         self._share_loss(mark_ticks)
         self._top_up()
-        self._topped_up_seq = self.engine.floor.log.next_seq
         self.previous_mark_ticks = mark_ticks
 
     def take_tally(self) -> BackstopTally:
@@ -186,16 +198,13 @@ class Backstop:
         this asset, or coins, can still settle themselves.
         """
         engine = self.engine
-        if self._topped_up_seq == engine.floor.log.next_seq:
-            return  # nothing was posted since
-        accounts, markets, settle = engine.floor.accounts, engine.floor.markets, engine.settle
+        accounts, settle = engine.floor.accounts, engine.settle
         cash = accounts.cash[settle]
-        traders = engine.traders
-        rows = traders.start + np.flatnonzero(cash[traders] < 0)
-        if rows.size == 0:
+        self.note(np.flatnonzero(accounts.touched))
+        self._owing = self._owing[cash[self._owing] < 0]
+        if self._owing.size == 0:
             return
-        rows = rows[(accounts.kind[rows] < FUND) & (accounts.venue[rows] == markets.venue[engine.market])]
-        rows = rows[~accounts.position[np.ix_(engine.cross.slots(settle), rows)].any(axis=0)]
+        rows = self._owing[~accounts.position[np.ix_(engine.cross.slots(settle), self._owing)].any(axis=0)]
         for row, asset, units, paid in engine.cross.seize(rows, settle, engine.fund_row):
             parties = ((row, engine.fund_row, asset, units), (engine.fund_row, row, settle, paid))
             for payer, receiver, what, amount in parties:

@@ -26,7 +26,7 @@ from abm.clearing.margin import MarginLadder
 from abm.clearing.trading import TradingFloor
 from abm.events import BAD_DEBT, BY_LIQUIDATION, LIQUIDATION, LIQUIDATION_FEE, MARGIN_CALL
 from abm.records import joined, taken
-from abm.state import BUY, CANCEL, FORCED, FUND, I64, IOC, ISOLATED, MESSAGE, NOBODY, REDUCE_ONLY, SELL
+from abm.state import BUY, CANCEL, FORCED, I64, IOC, ISOLATED, MESSAGE, NOBODY, REDUCE_ONLY, SELL
 from abm.units import RATE_ONE, at_rate_ceil
 
 CANCEL_FIRST, FORCED_FIRST = -2, -1
@@ -96,9 +96,6 @@ class LiquidationEngine:
         self.sold = {BUY: 0, SELL: 0}
         """Value that this round's forced orders traded in the book, by side of the order; settlement units."""
         self.venue_markets = np.flatnonzero(markets.venue == markets.venue[market])
-        rows = np.flatnonzero((floor.accounts.venue == markets.venue[market]) & (floor.accounts.kind < FUND))
-        self.traders = slice(int(rows[0]), int(rows[-1]) + 1) if rows.size else slice(0, 0)
-        """All rows of the venue's traders, and perhaps others."""
 
     def wealth(self, rows: I64) -> I64:
         """What stands behind the positions of rows (n,): isolated margin, cash, or a share of a cross account."""

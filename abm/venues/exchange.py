@@ -160,6 +160,7 @@ class Exchanges:
             venue.cross.revalue(self.mark_ticks)
         for desk in self.desks:
             desk.rebuild()
+            desk.backstop.note(everyone)
             if desk.mark_rules.index == "basket":
                 oracle = desk.mark_rules.rule == "median-oracle-ema"
                 names = [venue.name for venue in self.venues]
@@ -270,6 +271,7 @@ class Exchanges:
                 venue.cross.note(rows)
             for desk in self.desks:
                 desk.ladder.update(rows, desk.mark_ticks)
+                desk.backstop.note(rows)
             touched[rows] = False
             self._changed.append(rows)
 
