@@ -234,7 +234,7 @@ def said(found: Mapping[str, Any], size: Size) -> str:
             f"{found['mb_per_million_messages']:.3f} MB a million messages, standard error "
             f"{found['mb_per_million_messages_se']:.3f}",
             "memory, MB at simulated hour: " + ", ".join(f"{mb:,.0f} at {s / HOUR_S:.1f}" for s, _, mb in shown),
-            "conservation: audited in every tick, and recounted at the end: exact",
+            "conservation: audited in every tick, all accounts in every 60th, and recounted at the end: exact",
             f"SHA-256 of the events {found['sha256']}",
         ]
     )

@@ -18,7 +18,7 @@ from experiments._october_design import Cell, Runs
 from experiments._october_parts import BASE
 from experiments._october_tables import COLUMNS, LEAST_PAIRS, Column, Row, interval, number, pairs_of, resampled
 
-MEASURES = ("fall_percent", "minutes_to_low", "recovery_30min_percent", "liquidated_usd")
+MEASURES = ("fall_percent", "minutes_to_low", "recovery_5min_percent", "liquidated_usd")
 LEVEL = 0.90
 FINEST = {"tick": min, "rounds": max, "accounts": max}
 EQUIVALENT, DIFFERENT, OPEN = "equivalent", "different", "open"

@@ -16,7 +16,7 @@ from abm.figures.plate import Plate
 from abm.figures.sheet import Key
 from abm.figures.study import draw_phase, narrowed
 from abm.figures.style import Palette, save, styled
-from experiments._october_tables import COLUMNS, SHOWN, Column
+from experiments._october_tables import COLUMNS, LEAST_PAIRS, SHOWN, Column
 
 ROW_IN = 0.26
 NAMES_IN = 1.25
@@ -37,15 +37,16 @@ def draw_group(tables: Sequence[Mapping[str, Any]], lines: Sequence[str], path: 
         path: PNG or PDF.
     """
     names = [row["variant"] for row in tables[0]["rows"]]
-    by_key = {column.key: column for column in (*COLUMNS, VAR95)}
+    shown = [column for column in _columns() if _moved(tables, column)] or list(_columns()[:1])
     with styled() as colours:
         hues = (colours.perp, colours.long)
         keys = [Key("square", hue, table["event"]) for hue, table in zip(hues, tables, strict=False)]
         size = (NAMES_IN + 1.7, max(ROW_IN * len(names), 0.9))
         said = [part for line in lines for part in wrap(line, LINE)]
-        plate = Plate(tables[0]["title"], said, math.ceil(len(PANELS) / ACROSS), ACROSS, colours, size)
-        for number, column in enumerate(by_key[key] for key in PANELS):
-            axes = plate.panel(column.words, column.unit, "", keys if number == 0 and len(tables) > 1 else ())
+        plate = Plate(tables[0]["title"], said, math.ceil(len(shown) / ACROSS), min(ACROSS, len(shown)), colours, size)
+        for number, column in enumerate(shown):
+            unit = "points" if column.unit == "%" else column.unit
+            axes = plate.panel(column.words, unit, "", keys if number == 0 and len(tables) > 1 else ())
             narrowed(plate, axes, NAMES_IN)
             _rows(axes, names, colours)
             for place, (table, hue) in enumerate(zip(tables, hues, strict=False)):
@@ -53,6 +54,26 @@ def draw_group(tables: Sequence[Mapping[str, Any]], lines: Sequence[str], path: 
                 _dots(axes, table, column.key, shift, hue, colours)
             axes.margins(x=0.12)
         return save(plate.sheet.figure, path)
+
+
+def _columns() -> list[Column]:
+    by_key = {column.key: column for column in (*COLUMNS, VAR95)}
+    return [by_key[key] for key in PANELS]
+
+
+def _moved(tables: Sequence[Mapping[str, Any]], column: Column) -> bool:
+    return any(_effect(row, column.key)[0] for table in tables for row in table["rows"])
+
+
+def unchanged(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the measures that are the same with and without each rule, and get no panel."""
+    same = []
+    for column in _columns():
+        if column.key != "var95":
+            effects = [row["effects"][column.key] for table in tables for row in table["rows"]]
+            if all(effect["pairs"] >= LEAST_PAIRS and effect["mean"] == 0 for effect in effects):
+                same.append(column.words.lower())
+    return same
 
 
 def _rows(axes: Any, names: Sequence[str], colours: Palette) -> None:
@@ -64,22 +85,27 @@ def _rows(axes: Any, names: Sequence[str], colours: Palette) -> None:
 
 
 def _effect(row: Mapping[str, Any], key: str) -> tuple[float | None, float | None, float | None, bool]:
-    """Difference, ends of its interval, and whether it stands."""
+    """Difference, ends of its interval, and whether it stands; no difference where few pairs have the measure."""
     if key == "var95":
         tail = row["tail"]
-        ends = tail["var95_change_low"], tail["var95_change_high"]
-        return tail["var95_change"], *ends, ends[0] is not None and (ends[0] > 0 or ends[1] < 0)
-    effect = row["effects"][key]
-    return effect["mean"], effect["low"], effect["high"], bool(effect.get("found"))
+        mean, low, high = (tail[f"var95_change{end}"] for end in ("", "_low", "_high"))
+        stands = low is not None and (low > 0 or high < 0)
+    else:
+        effect = row["effects"][key]
+        mean, low, high, stands = effect["mean"], effect["low"], effect["high"], bool(effect.get("found"))
+    without = low is None or not math.isfinite(low)
+    if mean is None or not math.isfinite(mean) or (without and row["pairs"] >= LEAST_PAIRS):
+        return None, None, None, False
+    return mean, None if without else low, high, stands
 
 
 def _dots(axes: Any, table: Mapping[str, Any], key: str, shift: float, hue: str, colours: Palette) -> None:
     for place, row in enumerate(table["rows"]):
         mean, low, high, stands = _effect(row, key)
-        if mean is None or not math.isfinite(mean):
+        if mean is None:
             continue
         at = place + shift
-        if low is not None and high is not None and math.isfinite(low):
+        if low is not None and high is not None:
             axes.plot([low, high], [at, at], color=hue, linewidth=1.6, solid_capstyle="butt")
         face = hue if stands else colours.paper
         axes.plot(mean, at, "s", markersize=4.2, color=hue, markerfacecolor=face, zorder=3)

@@ -50,6 +50,7 @@ COLUMNS = (
     Column("multiplier", "Fall / news", "times", bad=1),
     Column("branching_ratio", "Branching ratio", "-", bad=1),
     Column("minutes_to_low", "Time to the low", "min"),
+    Column("recovery_5min_percent", "Recovered, 5 min", "%", bad=-1),
     Column("recovery_30min_percent", "Recovered, 30 min", "%", bad=-1),
     Column("depth_half_back_min", "Depth half back", "min", bad=1),
     Column("spread_median_bp", "Spread", "bp", bad=1),
@@ -60,10 +61,10 @@ COLUMNS = (
     Column("fund_largest_loss_usd", "Fund's largest loss", "$m", 1e-6, bad=1),
     Column("adl_usd", "Auto-deleveraged", "$m", 1e-6, bad=1),
     Column("bad_debt_usd", "Bad debt", "$m", 1e-6, bad=1),
-    Column("volume_btc", "Volume", "BTC"),
+    Column("volume_btc", "Volume", "1,000 BTC", 1e-3),
     Column("lead_volume_share_percent", "Lead venue's share of volume", "%"),
 )
-SHOWN = ("fall_percent", "recovery_30min_percent", "liquidated_accounts_percent", "traders_kept_half_percent",
+SHOWN = ("fall_percent", "recovery_5min_percent", "liquidated_accounts_percent", "traders_kept_half_percent",
          "adl_usd", "bad_debt_usd")  # fmt: skip
 """Columns of the printed table; all are in the JSON."""
 

@@ -10,14 +10,14 @@ from abm.pages import fill, markdown_table
 from abm.scenario import load_scenario
 from experiments._october_convergence import CONVERGED, against, statement
 from experiments._october_critical import CROSSED, place
-from experiments._october_tables import COLUMNS, LEAST_PAIRS, SHOWN, Column, cell, number, worse_words
+from experiments._october_tables import COLUMNS, FALSE_SHARE, LEAST_PAIRS, SHOWN, Column, cell, number, worse_words
 
 Table = Mapping[str, Any]
 LIMITS = "A simulated market, set on one evening: it claims the signs and the order of effects, not their size."
 """Stands under every paragraph."""
-BETTER = {"%": "percentage points", "$m": "", "min": "minutes", "BTC": "BTC"}
+BETTER = {"%": "percentage points", "$m": "", "min": "minutes"}
 SPOKEN = ("fall_percent", "liquidated_accounts_percent", "traders_kept_half_percent", "bad_debt_usd", "adl_usd",
-          "recovery_30min_percent")  # fmt: skip
+          "recovery_5min_percent")  # fmt: skip
 
 
 def title_of(event: str) -> str:
@@ -66,6 +66,8 @@ def paragraph(table: Table) -> str:
     quiet = [PROSE[column.key] for column in columns if not any(r["effects"][column.key].get("found") for r in rows)]
     if not any(effect["sign"]["up"] + effect["sign"]["down"] for row in rows for effect in row["effects"].values()):
         words.append("In none of the pairs did the rule change anything.")
+    elif len(quiet) == len(columns) and 0.5 ** (fewest - 1) > FALSE_SHARE:
+        words.append("So few pairs cannot tell an outcome from luck where all are tested together.")
     elif len(quiet) == len(columns):
         words.append("No outcome of the rule can be told from luck.")
     elif quiet:
@@ -80,7 +82,7 @@ PROSE = {
     "traders_kept_half_percent": "the share of traders who keep half their money",
     "bad_debt_usd": "uncovered losses",
     "adl_usd": "auto-deleveraging",
-    "recovery_30min_percent": "the share of the fall recovered after 30 minutes",
+    "recovery_5min_percent": "the share of the fall recovered five minutes after the low",
 }
 """Measures inside a sentence; others by the name of their column."""
 
@@ -189,8 +191,11 @@ def event_markdown(table: Table) -> str:
     return f"{head}{table['accounts']:,} accounts.\n\n{markdown_table(heads, rows)}"
 
 
-def pages(parts: Mapping[str, Table], folder: Path) -> list[Path]:
-    """Fill the pages of a folder with what these parts say; those that have a place for any of it."""
+def pages(parts: Mapping[str, Table], folder: Path, drawn: Sequence[Path] = ()) -> list[Path]:
+    """Fill the pages of a folder with what these parts say; those that have a place for any of it.
+
+    `drawn` are pictures in that folder named as the blocks, less "october-"; each stands at the head of its block.
+    """
     blocks: dict[str, str] = {}
     for name, part in parts.items():
         tables = part["tables"]
@@ -210,6 +215,9 @@ def pages(parts: Mapping[str, Table], folder: Path) -> list[Path]:
             }
         if name in ("critical", "convergence", "policies", "ablation"):
             blocks[f"october-{name}-about"] = f"{part['words']}."
+    for path in drawn:
+        block, picture = f"october-{path.stem}", path.relative_to(folder).as_posix()
+        blocks[block] = f"![{path.stem.replace('-', ' ').capitalize()}]({picture})\n\n{blocks[block]}"
     filled = []
     for page in sorted(folder.glob("*.md")):
         if any(f"<!-- begin {name}" in page.read_text(encoding="utf-8") for name in blocks):

@@ -34,7 +34,7 @@ from experiments._october_design import (
     study,
 )
 from experiments._october_events import draw_events, event_text, held_against
-from experiments._october_figure import draw_convergence, draw_critical, draw_group
+from experiments._october_figure import draw_convergence, draw_critical, draw_group, unchanged
 from experiments._october_options import FULL, PARTS, QUICK, Options
 from experiments._october_tables import group_table, group_text, mark_found
 from experiments._october_words import pages, quoted
@@ -67,8 +67,8 @@ def run(options: Options, say: Say) -> dict[str, Any]:
         if "events" in options.parts:
             parts |= _events(options, options.event_seeds, say)
         _write(options, runs, cells, parts, say)
-    for page in pages(parts, Path(options.docs)) if options.docs else []:
-        say(f"written: {page}")
+    if options.docs:
+        _publish(parts, Path(options.docs), say)
     errors = [part["error"] for part in parts.values() if part["error"]]
     ordered = {name: parts[name] for name in options.parts if name in parts}
     return {"seeds": options.seeds, "accounts": options.accounts, "parts": ordered, "error": "; ".join(errors)}
@@ -123,6 +123,15 @@ def _write(options: Options, runs: Runs, cells: Sequence[Cell], parts: dict[str,
             draw_part(part, parts[part], folder)
         except Exception as error:
             say(f"no picture of {part}: {type(error).__name__}: {error}")
+
+
+def _publish(parts: Mapping[str, Any], docs: Path, say: Say) -> None:
+    """Fill the pages of a folder, and put the pictures beside them."""
+    pictures = docs / "figures" / "october"
+    pictures.mkdir(parents=True, exist_ok=True)
+    drawn = [path for name in parts if name != "events" for path in draw_part(name, parts[name], pictures)]
+    for path in [*drawn, *pages(parts, docs, drawn)]:
+        say(f"written: {path}")
 
 
 def _part(options: Options, runs: Runs, cells: Sequence[Cell], part: str) -> dict[str, Any]:
@@ -204,7 +213,9 @@ def group_lines(found: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -
     pairs = f"{min(counts)} to {max(counts)} pairs" if min(counts) < max(counts) else f"{max(counts)} pairs"
     first = f"{found['words']}; {pairs}."
     second = "Difference to the scenario as it is, mean and 95 % interval; filled: still there when all are tested."
-    return [first, second, tables[0]["caveat"]]
+    same = unchanged(tables)
+    third = f"No difference in any pair: {', '.join(same)}." if same else ""
+    return [first, second, *([third] if third else []), tables[0]["caveat"]]
 
 
 def draw(results: Mapping[str, Any], path: Path) -> Path:

@@ -16,6 +16,8 @@ from abm.state import (
     CANCEL,
     FOK,
     FORCED,
+    I32,
+    I64,
     IOC,
     ISOLATED,
     MARKET,
@@ -29,9 +31,6 @@ from abm.state import (
     TRIGGER,
 )
 from abm.units import COLLATERAL_UNITS, MAX_LOTS, at_rate_ceil, mul_div_floor, signed_value
-
-I64 = NDArray[np.int64]
-I32 = NDArray[np.int32]
 
 
 @kernel

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.compiled import kernel
-from abm.state import ISOLATED
+from abm.state import I32, I64, ISOLATED
 from abm.units import BEYOND_ANY_PRICE, RATE_ONE, at_rate_ceil, inverse_price, signed_value
 
-I64 = NDArray[np.int64]
-I32 = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 NO_TAKEOVER = -9_223_372_036_854_775_807

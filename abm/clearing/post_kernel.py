@@ -11,11 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from abm.compiled import kernel, scalar
-from abm.state import FORCED, ISOLATED, NOBODY, PERPETUAL, REDUCE_ONLY, UNCOVERED
+from abm.state import FORCED, I32, I64, ISOLATED, NOBODY, PERPETUAL, REDUCE_ONLY, UNCOVERED
 from abm.units import at_rate_ceil, mul_div_trunc, signed_value
-
-I64 = NDArray[np.int64]
-I32 = NDArray[np.int32]
 
 VOLUME, NET_TAKER, HIGH, LOW, LAST_FILL = range(5)
 """Columns of the per-market tally: lots traded, taker buys minus sells in lots, highest and lowest price in ticks,

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from abm.compiled import kernel
 from abm.rng import uniform
-from abm.state import BUY, IOC, SELL
+from abm.state import BUY, I64, IOC, SELL
 
-I64 = NDArray[np.int64]
 SIDE_DRAW: Any = np.int64(0)
 SIZE_DRAW: Any = np.int64(4)
 """Typed: plain constants would compile `uniform` anew for each."""
