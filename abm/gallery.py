@@ -15,11 +15,7 @@ from abm.experiment import experiments
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-SWEEP = "deleverage sweep docs/studies/leverage-depth.toml --set replicates=48"
-ANALYSE = (
-    "deleverage analyse runs/sweep-leverage-depth --measure fall_percent --measure multiplier "
-    "--measure liquidated_usd --level multiplier=2 --median"
-)
+OCTOBER = "deleverage experiment october --set seeds=10 --set critical_seeds=4 --set duration_s=3000 --set docs=docs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +35,6 @@ LISTED = (
            ("deleverage run october-2025-venues --accounts 5000",), "results.md"),
     Figure("figures/calibration-october.png", "The search on 10 October 2025",
            ("deleverage calibrate docs/studies/calibrate-october.toml",), "calibration.md"),
-    Figure("figures/leverage-depth.png", "Highest leverage against the makers' depth, 2,016 runs",
-           (SWEEP, ANALYSE), "results.md"),
     Figure("figures/growth.png", "Cost of a tick against accounts, resting orders and venues",
            ("python -m benchmarks.growth --out docs/figures/growth.png",), "performance.md"),
     Figure("treasuries.png", "Treasury companies under stress",
@@ -70,6 +64,8 @@ def figures(docs: Path = DOCS) -> tuple[list[Figure], list[str]]:
         elif path.parent.name == "scenarios" and (page := path.with_suffix(".md")).is_file():
             title = page.read_text(encoding="utf-8").split("\n")[0].removeprefix("# ")
             found.append(Figure(file, title, commands_of(page), f"scenarios/{page.name}"))
+        elif path.parent.name == "october":
+            found.append(Figure(file, f"October: {name.replace('-', ' ')}", (OCTOBER,), "policies.md"))
         elif path.parent.name != "scenarios" and name in tests:
             page_name = PAGES.get(name, "papers.md")
             found.append(Figure(file, tests[name], (f"deleverage experiment {name}",), page_name))
