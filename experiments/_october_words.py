@@ -161,7 +161,8 @@ def critical_markdown(table: Table) -> str:
         for leverage in leverages
     ]  # fmt: skip
     least, most = (pick(row["runs"] for row in table["rows"]) for pick in (min, max))
-    return f"{markdown_table(heads, rows)}\n\nDepth in BTC within 1 %; {least} to {most} runs a point."
+    runs = f"{most}" if least == most else f"{least} to {most}"
+    return f"{markdown_table(heads, rows)}\n\nDepth in BTC within 1 %; {runs} runs a point."
 
 
 def convergence_markdown(table: Table) -> str:

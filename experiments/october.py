@@ -212,7 +212,10 @@ def group_lines(found: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -
     counts = [row["pairs"] for table in tables for row in table["rows"]]
     pairs = f"{min(counts)} to {max(counts)} pairs" if min(counts) < max(counts) else f"{max(counts)} pairs"
     first = f"{found['words']}; {pairs}."
-    second = "Difference to the scenario as it is, mean and 95 % interval; filled: still there when all are tested."
+    second = (
+        "Difference to the scenario as it is, mean and 95 % interval; filled: still there when all are tested. "
+        "Fall: to the right, less deep."
+    )
     same = unchanged(tables)
     third = f"No difference in any pair: {', '.join(same)}." if same else ""
     return [first, second, *([third] if third else []), tables[0]["caveat"]]
