@@ -4,7 +4,7 @@
 |--|--|--|
 | `million` | the evening of October 2025, 1,000,000 accounts (or `--scenario october-2025-venues`) | 120 s, 4 GB |
 | `day` | 86,400 ticks of one second, 100,000 accounts, as many messages as the market makes | 60 s, flat |
-| `month` | thirty days of one-minute ticks | none |
+| `month` | thirty days in ticks of ten seconds | none |
 | `soak` | 100 million messages | memory slope zero within its error |
 
 The model is audited in every tick, as always: a lost unit ends the run. At the end all money is counted once more, in
@@ -62,7 +62,7 @@ class Size:
 SIZES = {
     "million": Size("october-2025", 1_000_000, sample_s=100, goal_s=120, goal_mb=4_000),
     "day": Size("calm", 100_000, (f"duration_s={DAY_S}", "tick_s=1"), goal_s=60),
-    "month": Size("calm-month", None, ("tick_s=60",)),
+    "month": Size("calm-month", None),
     "soak": Size("calm", 20_000, (f"duration_s={SOAK_TICKS}", "tick_s=1"), messages=1e8, to_disk=False, sample_s=50),
 }
 

@@ -75,7 +75,7 @@ class Options(Parameters):
     few: bool = Field(False, description="only the first and the last variant of each group")
     leverages: tuple[int, ...] = quantity(LEVERAGES, unit="x", source="chosen", text="highest leverage")
     depths: tuple[float, ...] = quantity(DEPTHS, unit="BTC within 1 %", source="chosen", text="depth of the makers")
-    ticks_s: tuple[float, ...] = quantity((0.25, 0.5, 2.0, 5.0), unit="s", source="chosen", text="other tick lengths")
+    ticks_s: tuple[float, ...] = quantity((0.25, 1.0, 2.0, 5.0), unit="s", source="chosen", text="other tick lengths")
     rounds: tuple[int, ...] = quantity((1, 2, 4, 16, 32), unit="rounds", source="chosen", text="other caps on rounds")
     numbers: tuple[int, ...] = quantity(
         (2_000, 20_000, 100_000), unit="accounts", source="chosen", text="other numbers"

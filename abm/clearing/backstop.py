@@ -69,6 +69,7 @@ class Backstop:
     previous_mark_ticks: int = 0
     _owing: I64 = field(default_factory=_nobody)
     """Rows that may owe: cash below zero when they were noted."""
+    _topped_up_seq: int = -1
     _excluded: list[int] = field(default_factory=list)
     _peaks: deque[tuple[int, int]] = field(default_factory=deque)  # (time, equity) falling: candidates for the peak
 
@@ -144,6 +145,7 @@ class Backstop:
         self._deleverage_inventory(mark_ticks)
         self._share_loss(mark_ticks)
         self._top_up()
+        self._topped_up_seq = self.engine.floor.log.next_seq
         self.previous_mark_ticks = mark_ticks
 
     def take_tally(self) -> BackstopTally:
@@ -198,6 +200,8 @@ class Backstop:
         this asset, or coins, can still settle themselves.
         """
         engine = self.engine
+        if self._topped_up_seq == engine.floor.log.next_seq:
+            return  # nothing was posted since
         accounts, settle = engine.floor.accounts, engine.settle
         cash = accounts.cash[settle]
         self.note(np.flatnonzero(accounts.touched))
