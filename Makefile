@@ -8,7 +8,7 @@ setup:
 	$(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,app,docs]'
 
 run:
-	$(BIN)/deleverage run october-2025 --accounts 20000
+	$(BIN)/deleverage run october-2025
 
 check:
 	$(BIN)/pytest -n 2

@@ -28,7 +28,7 @@ UsageProblem: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if ki
 """Typer brings its own copy of Click in some versions and uses the package in others."""
 app = typer.Typer(
     name="deleverage",
-    help="A laboratory for leverage cascades. Start with: deleverage run october-2025 --accounts 20000",
+    help="A laboratory for leverage cascades. Start with: deleverage run october-2025",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

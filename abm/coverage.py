@@ -65,14 +65,14 @@ def _picture(scenario: str) -> str:
 
 ROWS: tuple[System, ...] = (
     System(1, "leveraged longs liquidated in a cascade, per account on the mark price; totals by side, venue, minute",
-           (_run("october-2025", " --accounts 20000"), _run("october-2025-venues", " --accounts 5000"),
+           (_run("october-2025"), _run("october-2025-venues", " --accounts 5000"),
             _run("november-2025-early")), "october-2025.png",
            "in one run of four of November a cascade goes off that did not happen"),
     System(2, "the venues' automatic risk controls: liquidation, backstop, insurance fund, auto-deleveraging",
-           (_run("small-fund", " --accounts 20000"), _run("october-2025-venues"), _experiment("adl-2025")),
+           (_run("small-fund"), _run("october-2025-venues"), _experiment("adl-2025")),
            "figures/adl-2025.png", "Hyperliquid's deleveraging in bitcoin: $172m, late; real $621m, after a minute"),
     System(3, "liquidation statistics: accounts, notional, largest order; true and as reported",
-           (_run("october-2025", " --accounts 20000"),), "october-2025.png",
+           (_run("october-2025"),), "october-2025.png",
            "one coin: totals of all coins and exchanges are not modelled"),
     System(4, "several venues with own books, rules and traders; arbitrage between them",
            (_run("october-2025-venues", " --accounts 5000"), _experiment("venue-dislocation")),

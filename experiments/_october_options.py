@@ -36,7 +36,7 @@ FULL: dict[str, Any] = {
     "seeds": 100,
     "critical_seeds": 20,
     "convergence_seeds": 50,
-    "numbers": (2_000, 10_000, 20_000, 50_000, 100_000, 300_000),
+    "numbers": (2_000, 5_000, 10_000, 20_000, 50_000, 300_000),
 }
 
 
@@ -51,7 +51,7 @@ class Options(Parameters):
     scenario: str = Field("october-2025", description="packaged name or file")
     other: str = Field("september-2025", description="second event, for ablation and policies; empty: none")
     held: tuple[str, ...] = Field(EVENTS, description="scenarios that `events` holds against what was measured")
-    accounts: int = quantity(5_000, unit="accounts", source="granularity only", ge=50, le=5_000_000)
+    accounts: int = quantity(100_000, unit="accounts", source="granularity only", ge=50, le=5_000_000)
     seeds: int = quantity(20, unit="pairs", source="chosen", ge=1, le=10_000)
     block: int = quantity(20, unit="seeds", source="chosen", ge=1, text="all parts get so many, then the next so many")
     event_seeds: int = quantity(10, unit="runs an event", source="chosen", ge=1, le=10_000)
@@ -77,9 +77,7 @@ class Options(Parameters):
     depths: tuple[float, ...] = quantity(DEPTHS, unit="BTC within 1 %", source="chosen", text="depth of the makers")
     ticks_s: tuple[float, ...] = quantity((0.25, 1.0, 2.0, 5.0), unit="s", source="chosen", text="other tick lengths")
     rounds: tuple[int, ...] = quantity((1, 2, 4, 16, 32), unit="rounds", source="chosen", text="other caps on rounds")
-    numbers: tuple[int, ...] = quantity(
-        (2_000, 20_000, 100_000), unit="accounts", source="chosen", text="other numbers"
-    )
+    numbers: tuple[int, ...] = quantity((2_000, 5_000, 20_000), unit="accounts", source="chosen", text="other numbers")
     processes: int = quantity(2, unit="processes", source="a small machine", ge=1, le=256)
     limit_s: float = quantity(1_800.0, unit="s", source="chosen", gt=0, text="longest time of one run")
     retry_failed: bool = Field(False, description="run failed runs again")

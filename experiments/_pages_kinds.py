@@ -46,7 +46,7 @@ class Page:
     picture: Picture | str
     groups: tuple[str, ...] = ()
     seeds: int = 3
-    accounts: int = 3_000
+    accounts: int = 100_000
     record: str = "summary"
 
 

@@ -54,7 +54,7 @@ PAGES = {
         (FAIR, SPOT, Measure("spot at 20:20", "$", "last spot_usd", digits=0), LONGS),
         PICTURES["macro-selloff"],
         seeds=5,
-        accounts=5_000,
+        accounts=20_000,
     ),
     "staking-yield": Page(
         {
@@ -70,7 +70,7 @@ PAGES = {
             Measure("longs liquidated after it", "$m", "after liquidated_long_usd", 1e-6, 0),
         ),
         PICTURES["staking-yield"],
-        accounts=5_000,
+        accounts=20_000,
     ),
     "datco-forced-sale": Page(
         {
@@ -91,7 +91,7 @@ PAGES = {
         ),
         picture="sale",
         seeds=2,
-        accounts=2_000,
+        accounts=20_000,
     ),
     "calm-month": Page(
         {"first six hours": ("duration_s=21600",)},
@@ -106,7 +106,7 @@ PAGES = {
         ),
         PICTURES["calm-month"],
         seeds=5,
-        accounts=2_000,
+        accounts=20_000,
     ),
     "short-squeeze-95k": Page(
         {"no news": ("news=[]",), "good news": ()},
@@ -121,7 +121,7 @@ PAGES = {
             ADL,
         ),
         PICTURES["short-squeeze-95k"],
-        accounts=5_000,
+        accounts=20_000,
     ),
     "small-fund": Page(
         {"fund of $1.23bn": ("venue.backstop.size_usd=1230000000",), "fund of $1m": ()},
@@ -129,7 +129,6 @@ PAGES = {
          Measure("winners deleveraged", "", "adl_accounts", digits=0)),
         PICTURES["small-fund"],
         seeds=5,
-        accounts=5_000,
     ),
     "two-venues": Page(
         {"the first alone": ("others=[]",), "two venues": ()},
@@ -160,6 +159,7 @@ PAGES = {
         ),
         PICTURES["bots-and-people"],
         seeds=4,
+        accounts=40_000,
     ),
     "reserve-and-stops": Page(
         {"all four": ()},
@@ -187,6 +187,6 @@ PAGES = {
             Measure("one-minute returns, sd", "bp", "minute_sd_bp"),
         ),
         PICTURES["etf-outflow"],
-        accounts=5_000,
+        accounts=20_000,
     ),
 }  # fmt: skip

@@ -84,7 +84,7 @@ PICTURES = {
     ),
     "bots-and-people": Picture(
         "A sixth of the positions run by programs, or by people in their place",
-        ("10 October 2025 from 20:48 UTC. Lines: seed {seed}. Model, {accounts} accounts and two crowds of 1,500.",),
+        ("10 October 2025 from 20:48 UTC. Lines: seed {seed}. Model, {accounts} accounts and two crowds of 10,000.",),
         (PERPETUAL, LONGS, FALL, FORCED),
     ),
     "reserve-and-stops": Picture(

@@ -19,9 +19,9 @@ class Options(Parameters):
     """What is run."""
 
     scenario: str = Field("october-2025", description="packaged name or file")
-    accounts: int = quantity(20_000, unit="accounts", source="where the clock is varied", ge=50, le=5_000_000)
-    numbers: tuple[int, ...] = quantity((2_000, 5_000, 100_000), unit="accounts", source="chosen", text="other numbers")
-    ticks_s: tuple[float, ...] = quantity((0.5, 2.0), unit="s", source="chosen", text="other tick lengths")
+    accounts: int = quantity(100_000, unit="accounts", source="where the clock is varied", ge=50, le=5_000_000)
+    numbers: tuple[int, ...] = quantity((2_000, 5_000, 20_000), unit="accounts", source="chosen", text="other numbers")
+    ticks_s: tuple[float, ...] = quantity((1.0, 2.0), unit="s", source="chosen", text="other tick lengths")
     rounds: tuple[int, ...] = quantity((1, 2, 32), unit="rounds", source="chosen", text="other caps on rounds")
     reps: int = quantity(8, unit="seeds", source="chosen", ge=1, le=1_000)
     seed: int = quantity(1, unit="-", source="first of the common seeds", ge=0)

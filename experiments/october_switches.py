@@ -24,7 +24,7 @@ class Options(Parameters):
     """What is run."""
 
     scenario: str = Field("october-2025", description="packaged name or file")
-    accounts: int = quantity(20_000, unit="accounts", source="granularity only", ge=50, le=5_000_000)
+    accounts: int = quantity(100_000, unit="accounts", source="granularity only", ge=50, le=5_000_000)
     reps: int = quantity(10, unit="seeds", source="chosen", ge=1, le=1_000)
     seed: int = quantity(1, unit="-", source="first of the common seeds", ge=0)
     obliged: float = quantity(1.0, unit="share of normal depth", source="policy", ge=0, le=1)
@@ -33,7 +33,7 @@ class Options(Parameters):
 
 SLOW = True
 QUICK = {"accounts": 2_000, "reps": 2}
-FULL = {"accounts": 100_000, "reps": 20}
+FULL = {"reps": 20}
 
 
 def variants(options: Options) -> dict[str, tuple[str, ...]]:

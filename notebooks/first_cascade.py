@@ -148,8 +148,7 @@ for seq in chain:
 
 # %%
 links = [
-    sum(int(by_seq.loc[seq, "kind"]) == LIQUIDATION for seq in causes(int(start)))
-    for start in liquidations["seq"]
+    sum(int(by_seq.loc[seq, "kind"]) == LIQUIDATION for seq in causes(int(start))) for start in liquidations["seq"]
 ]
 for length in sorted(set(links)):
     print(f"{links.count(length):4d} liquidations with {length} liquidation(s) in their chain")

@@ -303,7 +303,7 @@ def test_interrupted_it_leaves_tables_and_goes_on(tmp_path: Path, monkeypatch: p
 
 def test_a_failing_run_is_a_row(tmp_path: Path) -> None:
     options = Options(**SMALL | FEW | {"parts": ("policies",), "groups": ("disclosure",), "folder": str(tmp_path)})
-    options = options.model_copy(update={"limit_s": 0.02})
+    options = options.model_copy(update={"limit_s": 0.001})
     results = run(options, lambda _: None)
     (table,) = results["parts"]["policies"]["tables"]
     assert "TimeLimit" in results["error"] and table["rows"][0]["failed"] == 1 and table["rows"][0]["pairs"] == 0

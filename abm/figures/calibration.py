@@ -26,7 +26,8 @@ def draw_calibration(result: Any, known: Any, path: Path) -> Path:
         path: PNG or PDF.
     """
     study, trials = result.study, result.trials
-    panels = 2 + len(study.free)
+    related = bool(known.correlation.notna().any(axis=None))  # with few trials none is known
+    panels = 1 + len(study.free) + related
     rows = -(-panels // COLUMNS)
     name = study.title or study.name
     words = f"{len(trials)} trials on {study.seeds} common seeds ({study.sampler}), {len(study.moments)} moments."
@@ -41,7 +42,8 @@ def draw_calibration(result: Any, known: Any, path: Path) -> Path:
         _search(plate, trials, colours, ceiling)
         for one, row in zip(study.free, known.rows, strict=True):
             _profile(plate, one, row, result, known, colours, ceiling)
-        _correlation(plate, known.correlation, colours)
+        if related:
+            _correlation(plate, known.correlation, colours)
         return save(plate.sheet.figure, path)
 
 
