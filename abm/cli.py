@@ -41,6 +41,13 @@ AllowOption = Annotated[bool, typer.Option("--allow-code", help="let the scenari
 OutOption = Annotated[Path | None, typer.Option(help="folder to write; must not exist")]
 
 
+@app.callback()
+def _every_command(
+    version: Annotated[bool, typer.Option("--version", help="say it and end", callback=console.say_version)] = False,
+) -> None:
+    """Options in front of the command."""
+
+
 @app.command()
 def run(
     scenario: ScenarioName,

@@ -138,6 +138,15 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
+def say_version(asked: bool) -> None:
+    """What `--version` prints, and the end of the command; nothing unless it was asked for."""
+    if asked:
+        from abm.provenance import source_hash, version
+
+        out.print(f"deleverage {version()}, sources {source_hash()[:12]}, Python {sys.version.split()[0]}")
+        raise SystemExit(OK)
+
+
 def wrote(*paths: object) -> None:
     """Say what was written."""
     for path in paths:

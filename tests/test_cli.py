@@ -1,6 +1,7 @@
 """The command line: quick help, one message and the right exit code for every mistake, nothing written."""
 
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from abm.cli import main
+from abm.provenance import source_hash, version
 
 HEAVY = ("numba", "mesa", "numpy", "pandas", "pyarrow", "matplotlib", "pydantic")
 
@@ -34,6 +36,12 @@ print("heavy:", [name for name in {HEAVY!r} if name in sys.modules])
     assert "heavy: []" in shown
     for command in ("run", "compare", "experiment", "replay-orders", "verify", "list", "new"):
         assert command in shown
+
+
+def test_version_names_the_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    code, shown, _ = call(capsys, "--version")
+    assert code == 0
+    assert shown == f"deleverage {version()}, sources {source_hash()[:12]}, Python {platform.python_version()}\n"
 
 
 @pytest.mark.parametrize(
