@@ -32,7 +32,7 @@ LISTED = (
     Figure("october-2025.png", "The evening of 10 October 2025, one seed: `overview.png` of a run",
            ("deleverage run october-2025",), "results.md"),
     Figure("october-2025-venues.png", "The same evening with three venues: `overview.png` of a run",
-           ("deleverage run october-2025-venues --accounts 5000",), "results.md"),
+           ("deleverage run october-2025-venues",), "results.md"),
     Figure("figures/calibration-october.png", "The search on 10 October 2025",
            ("deleverage calibrate docs/studies/calibrate-october.toml",), "calibration.md"),
     Figure("figures/growth.png", "Cost of a tick against accounts, resting orders and venues",
