@@ -56,5 +56,9 @@ def kernel(function: F) -> F:
 
 
 def scalar(function: F) -> F:
-    """A compiled helper on numbers only (no arrays), inlined by the compiler into kernels."""
+    """A compiled helper on numbers only, inlined by the compiler into kernels.
+
+    Not on arrays: a helper that is handed arrays counts references to them in every call, inlined or not. With the list
+    operations of `abm.clearing.margin_kernel.rebucket` in such helpers it took 1.8 times as long.
+    """
     return _compiled(function)
