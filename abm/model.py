@@ -68,6 +68,7 @@ class MarketModel(mesa.Model):
         opening = Opening(self, self.recorder.level)
         self.markets, self.accounts, self.books = opening.markets, opening.accounts, opening.books
         self.log, self.floor, self.exchanges = opening.log, opening.floor, opening.exchanges
+        self.policies = opening.policies
         self.money = MoneyAudit(self.floor, self.exchanges.assets)
         self.people, self.machines, self.bridges = opening.people, opening.machines, opening.bridges
         self.places, self.alts, self.pegs, self.beside = opening.places, opening.alts, opening.pegs, opening.values

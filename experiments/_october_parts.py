@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -97,6 +98,13 @@ _CLEARED = (
 """The waterfall of `regulated-2025-10` under the contract and the leverage of the scenario's own venue."""
 _RESERVE = ("retail.remedies.share=1", "retail.remedies.reserve=[0.05, 0.15]", "retail.remedies.top_up=0.5")
 _STOPS = ("retail.stops.share=[1.0]", "retail.stops.margin=0.5")
+_PUBLISHED = "policies.disclosure.every_s=60"
+
+
+def readers(*manners: str, **parameters: float) -> str:
+    """Setting that adds readers of what is published, `predators` or `providers`, all with these parameters."""
+    entries = [{"name": one, "kind": f"profile-{one}", "parameters": parameters} for one in manners]
+    return f"participants={json.dumps(entries)}"
 
 
 POLICIES: tuple[Group, ...] = (
@@ -174,9 +182,17 @@ POLICIES: tuple[Group, ...] = (
     ),
     Group(
         "disclosure", "Disclosure of liquidation prices",
-        (one("every minute", "policies.disclosure.every_s=60"),),
-        caveat="No participant of the model reads what is published: a difference would be an error of the model.",
-        most_seeds=20,
+        (
+            one("nobody reads it", _PUBLISHED),
+            one("predators, a quarter", _PUBLISHED, readers("predators", share=0.25)),
+            one("predators, half", _PUBLISHED, readers("predators", share=0.5)),
+            one("providers, a quarter", _PUBLISHED, readers("providers", share=0.25)),
+            one("providers, all", _PUBLISHED, readers("providers", share=1.0, capital_usd=5e8)),
+            one("both, a quarter", _PUBLISHED, readers("predators", "providers", share=0.25)),
+        ),
+        caveat="Who would read it, with how much money and how fast, is assumed: $100m at up to 3x ($500m to provide "
+        "all) against a share of what is published near the price. Traders do not keep more margin because others see "
+        "them.",
     ),
 )  # fmt: skip
 

@@ -17,14 +17,14 @@ import pandas as pd
 
 from abm.measures import summary
 from abm.model import MarketModel
-from abm.policies.disclosure import Disclosure
 from abm.recorder import Recorder
 from abm.scenario import load_scenario
 from abm.state import BUY
 from abm.traders.retail_figures import Figures
+from abm.venues.profile import profile_of
 
 RUNNER = "experiments._october_run:evening"
-REACH = 0.10
+REACH, STEP = 0.10, 0.005
 CALM_S = 30.0
 """After so long the makers' book stands; the first news comes later."""
 
@@ -91,8 +91,7 @@ def acted_on(
 def mean_field(model: MarketModel) -> dict[str, float]:
     """The oracle for the lead perpetual as it stands: branching ratio n and the multiplier 1 / (1 - n)."""
     desk = next(desk for desk in model.exchanges.desks if desk.market == model.perp)
-    profile = Disclosure(reach=REACH).profile(desk)
-    longs = float(profile[: profile.size // 2].sum())
+    longs = profile_of(desk, STEP, REACH).longs_between(0.0, np.inf)
     floor_ticks = round(int(desk.mark_ticks) * (1 - REACH))
     bids = float(model.books.depth_lots(model.perp, BUY, floor_ticks))
     n = longs / bids if bids > 0 else math.inf

@@ -86,11 +86,12 @@ def test_dynamic_margin_rises_with_volatility() -> None:
 def test_disclosure_publishes_every_isolated_position_in_reach() -> None:
     model = model_of(disclosure={"every_s": 1.0, "reach": 0.9, "step": 0.01})
     model.step()
-    policy = model.exchanges.watchers[0].every[0]
+    policy = model.policies.disclosure
+    assert policy is not None
     profile = policy.published(model.perp)
     desk = model.exchanges.desks[0]
     rows = np.flatnonzero(model.accounts.position[0])
     ticks = desk.ladder.liquidation_ticks(rows)
     near = (ticks > 0) & (np.abs(ticks / desk.mark_ticks - 1) < 0.9)
     lots = np.abs(model.accounts.position[0, rows[near]]).sum()
-    assert profile is not None and profile.sum() == pytest.approx(lots, rel=0.02)
+    assert profile is not None and profile.lots.sum() == pytest.approx(lots, rel=0.02)

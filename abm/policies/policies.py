@@ -38,6 +38,11 @@ class PolicyBook:
         self.every: list[Any] = [value for name in Policies.model_fields if (value := getattr(copy, name)) is not None]
         self._after_mark = [policy for policy in self.every if hasattr(policy, "after_mark")]
 
+    @property
+    def disclosure(self) -> Disclosure | None:
+        """What publishes liquidation prices, if anything does."""
+        return next((policy for policy in self.every if isinstance(policy, Disclosure)), None)
+
     def prepare(self, markets: Markets) -> None:
         """Change what venues allow, before anybody opens a position."""
         self._call("prepare", markets)

@@ -26,6 +26,8 @@ BUILT_IN: dict[str, str] = {
     "staker": "abm.traders.stakers:Stakers",
     "treasuries": "abm.traders.treasury:Treasuries",
     "retail": "abm.traders.retail:RetailCohort",
+    "profile-predators": "abm.traders.profile_readers:Predators",
+    "profile-providers": "abm.traders.profile_readers:Providers",
     "retail-bots": "abm.traders.retail_bots:RetailBots",
 }
 """Class of each built-in kind that a scenario may name, as `module:Class`."""
