@@ -81,6 +81,15 @@ def test_with_capital_the_basis_stays_in_the_band_and_without_it_goes_where_it_i
     assert inside[:38].all() and not inside[70:].any(), "it leaves the band when the capital is used up"
 
 
+def test_the_band_follows_the_fees_that_a_venue_asks_now() -> None:
+    """Twice the fee of the perpetual after 100 s: from then on the basis may be 0.05 points wider."""
+    pressed = Pressed(6000.0)
+    narrow = np.array([pressed.step(tick) for tick in range(1, 101)])
+    pressed.stage.world.markets.taker_fee[PERP] *= 2
+    wide = np.array([pressed.step(tick) for tick in range(101, 201)])
+    assert wide.max() - narrow.max() == pytest.approx(0.0005, abs=1e-4)
+
+
 def test_arbitrageurs_one_by_one() -> None:
     def build() -> Stage:
         stage = Stage(1, (Arbitrageurs, ArbitrageursParameters(accounts=4, reverters=3)))

@@ -123,7 +123,6 @@ class Arbitrageurs(Participant):
         spread = normals(world.seed, _TASTE, np.arange(p.accounts), 0, 0)
         self._threshold = p.threshold * np.exp(p.threshold_spread * spread)
         self._least = float(self._threshold.min())
-        self._cost = float(markets.taker_fee[world.perp] + markets.taker_fee[world.spot]) / RATE_ONE
         self._dollars = (float(markets.tick_dollars[world.perp]), float(markets.tick_dollars[world.spot]))
         self._tick, self._fresh, self._side = -1, False, 0
         self._forms = {
@@ -132,17 +131,24 @@ class Arbitrageurs(Participant):
             for side in (BUY, SELL)
         }
         self._pair_rows, self._fast_rows = together(self._pairs), together(self._fast)
-        self._fees = {m: float(markets.taker_fee[m]) / RATE_ONE for m in (world.perp, world.spot)}
+        self._charged()
         self._paces: tuple[float, Any] = (0.0, None)
         self._budget_lots = np.zeros(p.accounts)
         self._lots: I64 | None = None
         self._worst = (0, 0)
+
+    def _charged(self) -> None:
+        """The taker fees of both markets now, as fractions; a venue may change them."""
+        perp, spot, fees = self.world.perp, self.world.spot, self.world.markets.taker_fee
+        self._fees = {market: float(fees[market]) / RATE_ONE for market in (perp, spot)}
+        self._cost = float(fees[perp] + fees[spot]) / RATE_ONE
 
     def prepare(self, view: View) -> None:
         """The budgets of a tick; which way the basis pays, if it does, and how much of it each account takes."""
         self._fresh = view.tick != self._tick
         if self._fresh:
             self._tick = view.tick
+            self._charged()
             each = self.parameters.rate_coins * view.tick_s / self.parameters.accounts
             self._budget_lots[:] = each / float(self.world.markets.lot_coins[self.world.perp])
         self._side, self._lots = 0, None

@@ -118,7 +118,6 @@ class Leg:
 
     world: World
     rows: I64  # an account's row at this venue
-    fee: float  # taker, fraction
     outside: int  # row of the outside world there
     lots: int  # lots in the common unit of size
 
@@ -163,10 +162,9 @@ class Bridges(Participant):
         coins = [float(world.markets.lot_coins[world.perp]) for world in worlds]
         self._unit_coins = max(coins)
         for world, mine, out, lot in zip(worlds, rows, outside, coins, strict=True):
-            accounts, markets = world.accounts, world.markets
+            accounts = world.accounts
             accounts.kind[mine], accounts.mode[mine], accounts.leverage[mine] = self.row_kind, CROSS, p.leverage
-            fee = float(markets.taker_fee[world.perp]) / RATE_ONE
-            self.legs.append(Leg(world, mine, fee, out, round(self._unit_coins / lot)))
+            self.legs.append(Leg(world, mine, out, round(self._unit_coins / lot)))
         self.rows = np.concatenate(rows)
         self._limit = p.capital_coins / p.accounts / self._unit_coins
         for leg in self.legs:
@@ -175,9 +173,6 @@ class Bridges(Participant):
         spread = normals(worlds[0].seed, _TASTE, np.arange(p.accounts), 0, 0)
         self._threshold = p.threshold * np.exp(p.threshold_spread * spread)
         self._least = float(self._threshold.min())
-        fees = np.array([leg.fee for leg in self.legs])
-        self._cost = 2.0 * (fees[:, None] + fees[None, :])
-        np.fill_diagonal(self._cost, np.inf)
         self._perps = np.array([world.perp for world in worlds])
         self._dollars = worlds[0].markets.tick_dollars[self._perps]
         self.reachable = np.ones(len(worlds), np.bool_)
@@ -185,6 +180,12 @@ class Bridges(Participant):
         self._next_review_s, self._tick = 0.0, -1
         self._budget = np.zeros(p.accounts)
         self._shares: list[Share] = []
+
+    def _charged(self) -> None:
+        """Both trades and their unwinding between every two venues, at the taker fees of now: fractions (V, V)."""
+        fees = np.array([float(leg.world.markets.taker_fee[leg.world.perp]) / RATE_ONE for leg in self.legs])
+        self._cost = 2.0 * (fees[:, None] + fees[None, :])
+        np.fill_diagonal(self._cost, np.inf)
 
     @staticmethod
     def _worth(leg: Leg) -> float:
@@ -224,6 +225,7 @@ class Bridges(Participant):
         fresh = view.tick != self._tick
         if fresh:
             self._tick = view.tick
+            self._charged()
             self._budget[:] = p.rate_coins * view.tick_s / p.accounts / self._unit_coins
         bid, ask = (ticks[self._perps] * self._dollars for ticks in (view.bid_ticks, view.ask_ticks))
         shown = (bid > 0.0) & (ask > 0.0) & self.reachable
