@@ -135,6 +135,10 @@ class Predators(Readers):
     parameters: PredatorsParameters
     example: ClassVar[Mapping[str, Any]] = {"least_usd": 0.0, "hunt_reach": 0.05}
 
+    def prepare(self, view: View) -> None:
+        super().prepare(view)
+        self._each = self.wanted(view) / self.rows.size
+
     def woken(self, view: View) -> I64:
         """Everybody, once something is published."""
         return np.arange(self.rows.size if self._profile is not None else 0)
@@ -155,7 +159,7 @@ class Predators(Readers):
         if me.last() <= 0.0:
             return None
         room = self.room(me)
-        wanted = min(max(self.wanted(view) / self.rows.size, -room), room)
+        wanted = min(max(self._each, -room), room)
         return self.step_to(me, wanted, -math.expm1(-view.tick_s / self.parameters.speed_s), rng)
 
 
