@@ -323,18 +323,31 @@ def test_the_cluster_of_shorts_is_as_large_as_reported() -> None:
     assert -coins[forced].sum() * 95_000 == pytest.approx(1.59e9, rel=0.15)
 
 
-@pytest.mark.full
-def test_shorts_are_squeezed_and_the_price_overshoots() -> None:
-    """Up to the high it is shorts who are forced. After it who bought high may be forced too: seed 1 turns round."""
+@pytest.fixture(scope="module")
+def squeeze() -> Recorder:
     recorder = Recorder("fills")
     MarketModel(load_scenario("short-squeeze-95k", accounts=2000), recorder=recorder).run()
-    high = int(recorder.steps_array["perp_high_usd"].argmax())
-    steps, events = recorder.steps_array[: high + 1], recorder.events_array
+    return recorder
+
+
+@pytest.mark.full
+def test_up_to_the_high_shorts_are_squeezed_and_the_price_overshoots(squeeze: Recorder) -> None:
+    high = int(squeeze.steps_array["perp_high_usd"].argmax())
+    steps, events = squeeze.steps_array[: high + 1], squeeze.events_array
     assert steps["liquidated_short_usd"].sum() > 20 * steps["liquidated_long_usd"].sum()
     assert 1.0e9 < steps["liquidated_short_usd"].sum() < 2.2e9
     assert steps["perp_high_usd"].max() > 1.02 * steps["fair_usd"].max()
     forced = (events["kind"] == LIQUIDATION) & (events["tick"] <= high)
     assert (events["side"][forced] == BUY).mean() > 0.95
+
+
+@pytest.mark.full
+@pytest.mark.xfail(strict=True, reason="seed 1 turns round after its high and forces $230m of longs: docs/scenarios")
+def test_all_in_all_it_is_shorts_who_are_forced(squeeze: Recorder) -> None:
+    """What the scenario should do, and does not on its first seed: neither now nor with the calibration before."""
+    steps, events = squeeze.steps_array, squeeze.events_array
+    assert steps["liquidated_short_usd"].sum() > 20 * steps["liquidated_long_usd"].sum()
+    assert (events["side"][events["kind"] == LIQUIDATION] == BUY).mean() > 0.95
 
 
 def test_october_with_three_venues_begins() -> None:
