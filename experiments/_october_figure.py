@@ -167,13 +167,13 @@ def _margins(axes: Any, table: Mapping[str, Any], colours: Palette) -> None:
 
 
 def draw_critical(table: Mapping[str, Any], lines: Sequence[str], path: Path) -> Path:
-    """Multiplier, branching ratio and the oracle over leverage and depth.
+    """Multiplier, branching ratio by flow, what it implies, and the oracle, over leverage and depth.
 
-    A line shows where the branching ratio is one or, if it gets there nowhere, where the oracle's n is.
+    A line shows where the oracle's n is one: where the mean-field theory of the calm book has no end.
     """
     rows = pd.DataFrame(table["rows"])
     diagrams = []
-    for key in ("multiplier", "branching_ratio", "mean_field_n", "mean_field_multiplier"):
+    for key in ("multiplier", "flow_branching_ratio", "flow_multiplier", "mean_field_n"):
         one = rows.pivot(index="leverage", columns="depth_btc", values=key).astype(float)
         one = one.replace([np.inf, -np.inf], np.nan)
         one.attrs = {
@@ -186,13 +186,11 @@ def draw_critical(table: Mapping[str, Any], lines: Sequence[str], path: Path) ->
         diagrams.append(one)
     labels = {
         "multiplier": ("Fall / news", "times"),
-        "branching_ratio": ("Branching ratio, from causes", ""),
+        "flow_branching_ratio": ("Branching ratio n, measured", ""),
+        "flow_multiplier": ("1 / (1 − n)", "times"),
         "mean_field_n": ("Oracle: n of the calm book", ""),
-        "mean_field_multiplier": ("Oracle: 1 / (1 − n)", "times"),
         "leverage": ("highest leverage", "x"),
         "depth_btc": ("depth of the makers", "BTC within 1 %"),
     }
     title = f"Critical point: {table['event']}"
-    reached = bool((rows["branching_ratio"].astype(float) >= 1).any())
-    levels = {"branching_ratio" if reached else "mean_field_n": 1.0}
-    return draw_phase(diagrams, title, path, levels=levels, labels=labels, note=" ".join(lines))
+    return draw_phase(diagrams, title, path, levels={"mean_field_n": 1.0}, labels=labels, note=" ".join(lines))

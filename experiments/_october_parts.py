@@ -198,8 +198,9 @@ POLICIES: tuple[Group, ...] = (
 
 
 # --- critical point ---------------------------------------------------------------------------------------------------
-LEVERAGES: tuple[int, ...] = (2, 3, 5, 10, 25, 100)
-DEPTHS: tuple[float, ...] = (260, 410, 660, 1_050, 1_650, 2_600, 4_200)
+LEVERAGES: tuple[int, ...] = (3, 5, 10, 15, 25, 100)
+DEPTHS: tuple[float, ...] = (260, 520, 1_045, 2_090, 4_180, 8_360)
+"""BTC within 1 %: an eighth to four times the book of `october-2025`."""
 
 
 def critical(leverages: Sequence[int], depths: Sequence[float]) -> list[tuple[int, float, tuple[str, ...]]]:

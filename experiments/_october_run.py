@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from abm.measures import summary
+from abm.measures.branching import by_flow
 from abm.model import MarketModel
-from abm.recorder import Recorder
+from abm.recorder import Recorder, Run
 from abm.scenario import load_scenario
 from abm.state import BUY
 from abm.traders.retail_figures import Figures
@@ -27,6 +28,8 @@ RUNNER = "experiments._october_run:evening"
 REACH, STEP = 0.10, 0.005
 CALM_S = 30.0
 """After so long the makers' book stands; the first news comes later."""
+WINDOWS_S = (10, 300)
+"""Other windows of the branching ratio by flow than the measure's minute."""
 
 
 def evening(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def evening(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
     run = recorder.run()
     measures = summary(run)
     measures |= acted_on(run.steps, measures, scenario.tick_s, len(model.exchanges.desks))
+    measures |= other_windows(run, model)
     measures["liquidated_accounts_percent"] = 100 * measures["liquidation_starts"] / scenario.accounts
     kept = figures.now()
     fare = {name: 100 * kept[name] for name in ("wealth_ratio", "kept_half_share")}
@@ -85,6 +89,16 @@ def acted_on(
         "move_5min_percent": 100 * float(move) if perpetuals == 1 else None,
         "behind_fund_usd": measures["adl_usd"] + measures["bad_debt_usd"],
         "lead_volume_share_percent": 100 * next(iter(volumes.values())) / total if total > 0 else None,
+    }
+
+
+def other_windows(run: Run, model: MarketModel) -> dict[str, float]:
+    """The branching ratio by flow of the lead perpetual with shorter and longer windows, 0 to 1."""
+    events = run.forced_events[run.forced_events["market"] == model.perp]
+    lots, tick_s = model.markets.lot_coins, model.setup.tick_s
+    return {
+        f"flow_branching_ratio_{window}s": by_flow(events, run.steps, lots, max(1, round(window / tick_s)))
+        for window in WINDOWS_S
     }
 
 

@@ -48,7 +48,7 @@ class Column:
 COLUMNS = (
     Column("fall_percent", "Fall", "%", bad=-1),
     Column("multiplier", "Fall / news", "times", bad=1),
-    Column("branching_ratio", "Branching ratio", "-", bad=1),
+    Column("flow_branching_ratio", "Branching ratio", "-", bad=1),
     Column("minutes_to_low", "Time to the low", "min"),
     Column("recovery_5min_percent", "Recovered, 5 min", "%", bad=-1),
     Column("recovery_30min_percent", "Recovered, 30 min", "%", bad=-1),

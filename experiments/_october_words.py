@@ -151,9 +151,20 @@ def pairs(row: Table) -> str:
     return f"{row['pairs']}{copied}" + (f", {row['failed']} failed" if row["failed"] else "")
 
 
+POINTS = {
+    "fall_percent": "fall, %",
+    "multiplier": "fall / news",
+    "flow_branching_ratio": "branching ratio n",
+    "flow_multiplier": "1 / (1 − n)",
+    "mean_field_n": "oracle n",
+    "mean_field_multiplier": "1 / (1 − oracle n)",
+}
+"""What the page shows of every point of the critical part."""
+
+
 def critical_markdown(table: Table) -> str:
-    """Where each ratio crosses one."""
-    heads = ("highest leverage", *(f"{words} above 1 below" for words in CROSSED.values()))
+    """Where each ratio crosses its level, and every point."""
+    heads = ("highest leverage", *(f"{words} above {level:g} below" for words, level in CROSSED.values()))
     leverages = [one["leverage"] for one in table["crossings"]["multiplier"]]
     rows = [
         (f"{leverage}x", *(place(next(o for o in table["crossings"][key] if o["leverage"] == leverage))
@@ -162,7 +173,12 @@ def critical_markdown(table: Table) -> str:
     ]  # fmt: skip
     least, most = (pick(row["runs"] for row in table["rows"]) for pick in (min, max))
     runs = f"{most}" if least == most else f"{least} to {most}"
-    return f"{markdown_table(heads, rows)}\n\nDepth in BTC within 1 %; {runs} runs a point."
+    points = [
+        (f"{row['leverage']}x", f"{row['depth_btc']:,.0f}", *(number(row[key]) for key in POINTS))
+        for row in table["rows"]
+    ]
+    every = markdown_table(("highest leverage", "depth, BTC", *POINTS.values()), points)
+    return f"{markdown_table(heads, rows)}\n\nDepth in BTC within 1 %; {runs} runs a point.\n\n{every}"
 
 
 def convergence_markdown(table: Table) -> str:

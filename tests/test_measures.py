@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from abm.events import BY_LIQUIDATION, BY_PANIC, DELEVERAGE, EVENT, FILL_EVENT, LIQUIDATION, NEWS, ROUND_CAP
 from abm.measures import summary
+from abm.measures.branching import by_flow
 from abm.recorder import Recorder, Run
 from abm.scenario import load_scenario
 from abm.state import BUY, SELL
@@ -39,7 +41,7 @@ def run_of(
 
 
 def flat(n: int, **columns: Any) -> dict[str, Any]:
-    base: dict[str, Any] = dict.fromkeys(("perp_usd", "perp_low_usd", "mark_usd", "spot_usd"), 100.0)
+    base: dict[str, Any] = dict.fromkeys(("perp_usd", "perp_low_usd", "mark_usd", "spot_usd", "fair_usd"), 100.0)
     base |= dict.fromkeys(("news_fair_change", "volume_btc", "net_taker_btc", "adl_usd", "bad_debt_usd"), 0.0)
     base |= dict.fromkeys(("liquidated_long_usd", "liquidated_short_usd", "taken_over_usd"), 0.0)
     base |= {"depth_bid_usd": 200.0, "open_interest_btc": 50.0, "fund_usd": 1000.0, "spread_bp": 0.1}
@@ -135,6 +137,55 @@ def test_branching_reported_and_largest() -> None:
     assert s["liquidated_accounts"] == 3 and s["adl_fills"] == 1 and s["round_caps"] == 1
     assert s["largest_liquidation_usd"] == pytest.approx(50 * 100)
     assert s["reported_liquidated_usd"] == pytest.approx(3 * 100 + 50 * 100)  # of second 1 only the last, account 8's
+
+
+def cascade(n: float, way: int, news: np.ndarray, others: np.ndarray) -> float:
+    """Ratio by flow, window of a tick, of a cascade in which every coin sold sets off n coins in the next tick.
+
+    The price moves by 1 bp a coin that takers trade in direction `way` and by `news` (ticks,) in it; others trade
+    `others` coins (ticks,); each bp sets off n coins a tick later.
+    """
+    forced, moved = np.zeros(news.size), np.zeros(news.size)
+    for tick in range(news.size):
+        forced[tick] = max(0.0, n * moved[tick - 1]) if tick else 0.0
+        moved[tick] = forced[tick] + others[tick] + news[tick]
+    rows, side = [], BUY if way > 0 else SELL
+    for tick, coins in enumerate(forced):
+        size = {"tick": tick + 1, "side": side, "size_lots": round(coins * 1e6)}
+        rows.append(event(2 * tick, LIQUIDATION, **size))
+        rows.append(event(2 * tick + 1, FILL_EVENT, reason=BY_LIQUIDATION, **size))
+    steps = pd.DataFrame(
+        {
+            "tick": np.arange(news.size) + 1,
+            "net_taker_btc": way * (forced + others),
+            "mark_usd": np.exp(way * 1e-4 * np.cumsum(moved)),
+            "fair_usd": np.exp(way * 1e-4 * np.cumsum(news)),
+        }
+    )
+    return by_flow(pd.DataFrame(np.concatenate(rows)), steps, np.full(PERP + 1, 1e-6), 1)
+
+
+@pytest.mark.parametrize("way", [-1, 1])
+@pytest.mark.parametrize("n", [0.2, 0.5, 0.9])
+def test_ratio_by_flow_is_exact_in_a_linear_cascade(n: float, way: int) -> None:
+    ticks = 400  # a cascade is over long before: 0.9 ** 300
+    shock, none = np.zeros(ticks), np.zeros(ticks)
+    shock[1:60] = 10.0
+    assert cascade(n, way, none, shock) == pytest.approx(n, abs=1e-4)  # others sell
+    assert cascade(n, way, shock, none) == pytest.approx(n, abs=1e-4)  # the news moves the price, nobody sells first
+    assert cascade(n, way, shock, 0.5 * shock) == pytest.approx(n, abs=1e-4)
+
+
+def test_ratio_by_flow_where_others_trade_against_the_cascade() -> None:
+    ticks = 50
+    shock, none = np.zeros(ticks), np.zeros(ticks)
+    shock[1] = 10.0
+    assert math.isnan(cascade(0.0, -1, shock, none))  # nobody was liquidated
+    first = cascade(0.5, -1, shock, none)
+    against = none.copy()
+    against[3] = -1.0  # others buy one of the 2.5 coins sold by force: the move is all the forced orders'
+    assert cascade(0.5, -1, shock, against) < first  # fewer children of the same first generation
+    assert cascade(0.5, -1, shock, against) == pytest.approx(1 - 5.0 / (5.0 + 2.5 + 0.75 * 2), abs=1e-3)
 
 
 def test_without_events_event_measures_are_unknown() -> None:

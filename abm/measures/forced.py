@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from abm.events import BY_LIQUIDATION, FILL_EVENT, LIQUIDATION, REASON_NAMES, ROUND_CAP
+from abm.events import BY_LIQUIDATION, FILL_EVENT, LIQUIDATION, ROUND_CAP
 from abm.measures.adl import deleveraging
+from abm.measures.branching import WINDOW_S, by_cause, by_flow
 from abm.measures.path import minute_of
 from abm.reported import reported_liquidations
 from abm.state import SELL
@@ -92,6 +93,7 @@ def concentration(steps: pd.DataFrame, seconds: Floats, start: str) -> dict[str,
 EVENT_KEYS = (
     *("liquidated_accounts", "long_share_accounts_percent", "largest_liquidation_usd", "forced_usd"),
     *("peak_minute_fills_percent", "reported_liquidated_usd", "both_sides_liquidated_usd", "branching_ratio"),
+    "flow_branching_ratio",
 )
 
 
@@ -111,7 +113,7 @@ def from_events(
         return dict.fromkeys((*EVENT_KEYS, "round_caps"), math.nan) | deleveraging(events, info, marks)
     here = [venue in (None, market["venue"]) and coin in (None, market["base"]) for market in info["markets"]]
     mine = np.array(here)[events["market"].to_numpy()]
-    caused = branching(events, mine)
+    caused = by_cause(events, mine)
     caps = int((events["kind"].to_numpy() == ROUND_CAP).sum())
     events = events[mine]
     kind = events["kind"].to_numpy()
@@ -131,6 +133,7 @@ def from_events(
         "reported_liquidated_usd": seen["reported_usd"],
         "both_sides_liquidated_usd": seen["both_sides_usd"],
         **caused,
+        "flow_branching_ratio": by_flow(events, steps, lots, max(1, round(WINDOW_S / float(info["tick_s"])))),
         **deleveraging(events, info, marks),
         "round_caps": caps,
     }
@@ -156,23 +159,3 @@ def marks_of(info: Mapping[str, Any], steps: pd.DataFrame) -> Any:
         return dollars
 
     return value
-
-
-def branching(events: pd.DataFrame, mine: NDArray[np.bool_]) -> dict[str, Any]:
-    """Who caused the liquidations: their `cause` is the fill that moved the mark past the threshold.
-
-    The branching ratio is the number of liquidations that a forced fill caused, per liquidation: the mean number of
-    children. Counted are the liquidations among `mine` (n,), whatever venue the fill was at.
-    """
-    kind, seq = events["kind"].to_numpy(), events["seq"].to_numpy()
-    started = (kind == LIQUIDATION) & mine
-    total = int(started.sum())
-    if not total:
-        return {"branching_ratio": math.nan, "liquidation_causes": {}}
-    order = np.argsort(seq, kind="stable")
-    causes = events["cause"].to_numpy()[started]
-    place = order[np.clip(np.searchsorted(seq[order], causes), 0, seq.size - 1)]
-    is_fill = (seq[place] == causes) & (kind[place] == FILL_EVENT)
-    reasons = np.where(is_fill, events["reason"].to_numpy()[place], -1)
-    counts = {("index or news" if r < 0 else REASON_NAMES[r]): int((reasons == r).sum()) for r in np.unique(reasons)}
-    return {"branching_ratio": float((reasons == BY_LIQUIDATION).mean()), "liquidation_causes": counts}

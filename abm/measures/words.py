@@ -106,7 +106,9 @@ MEASURES: dict[str, dict[str, str]] = {
         "peak_minute_fills_percent": "share of the busiest minute in the number of forced fills",
         "reported_liquidated_usd": "the same seen through a feed of one order a second and symbol",
         "both_sides_liquidated_usd": "each forced fill counted twice, deleveraging once, as some vendors count",
-        "branching_ratio": "liquidations caused by a forced fill, per liquidation",
+        "branching_ratio": "liquidations whose threshold a forced fill crossed, per liquidation",
+        "flow_branching_ratio": "coins liquidated that earlier forced orders set off, per coin liquidated: the move of"
+        " the minute before, less the news, shared out by net taker flow",
         "liquidation_causes": "number of liquidations by the reason of the fill that caused them (a table)",
         "round_caps": "ticks whose rounds were cut off by `rounds_max`",
     },

@@ -188,7 +188,7 @@ def _cards(summary: Mapping[str, Any]) -> Html:
             ("time to the low", f"{number(get('minutes_to_low'))} min", "from the first news"),
             ("liquidated", dollars(get("liquidated_usd")), share),
             ("as a public feed shows it", dollars(get("reported_liquidated_usd")), "one order a second at most"),
-            ("liquidations set off by others", number(get("branching_ratio")), "branching ratio; 1 would never end"),
+            ("liquidations set off by others", number(get("flow_branching_ratio")), "branching ratio, by flow"),
             ("fall of depth", f"{number(get('depth_ratio'))} times", depth),
             (
                 "insurance fund",

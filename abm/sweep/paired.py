@@ -21,7 +21,7 @@ COMPARED = (
     ("liquidated_usd", "liquidated", "$m"),
     ("long_share_percent", "long share of it", "%"),
     ("liquidation_starts", "liquidations", "accounts"),
-    ("branching_ratio", "branching ratio", ""),
+    ("flow_branching_ratio", "branching ratio", ""),
     ("depth_ratio", "fall of depth", "times"),
     ("volume_btc", "volume", "BTC"),
     ("fund_largest_loss_usd", "fund, largest loss", "$m"),
