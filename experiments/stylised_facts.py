@@ -153,9 +153,9 @@ def text(results: dict[str, Any]) -> str:
     """A table: real figures, then median (band) of each variant."""
     names = [one["variant"] for one in results["variants"]]
     lines = [f"{results['days']:g} days, {results['seeds']} seeds: median (ends of the middle {100 * LEVEL:.0f} %)"]
-    lines.append(f"{'':<34}{'month':>9}{'half year':>11}" + "".join(f"{name:>26}" for name in names))
+    lines.append(f"{'':<34}{'month':>9}{'half year':>11}" + "".join(f"{name:>30}" for name in names))
     for fact in FACTS:
-        cells = "".join(f"{_ends(one['facts'].get(fact.key)):>26}" for one in results["variants"])
+        cells = "".join(f"{_ends(one['facts'].get(fact.key)):>30}" for one in results["variants"])
         lines.append(f"{fact.words + ', ' + fact.unit:<34}{_number(fact.month):>9}{_number(fact.half_year):>11}{cells}")
     inside = sum(row["inside"] for row in results["checks"] if row["published"] is not None)
     judged_rows = sum(row["published"] is not None for row in results["checks"])
