@@ -37,6 +37,9 @@ LISTED = (
            ("deleverage calibrate docs/studies/calibrate-october.toml",), "calibration.md"),
     Figure("figures/growth.png", "Cost of a tick against accounts, resting orders and venues",
            ("python -m benchmarks.growth --out docs/figures/growth.png",), "performance.md"),
+    Figure("figures/stylised-facts-variants.png", "Stylised facts of three variants",
+           ("""deleverage experiment stylised-facts --set 'variants=["as packaged","value capital near","beliefs"]'""",),
+           "stylised-facts.md"),
     Figure("treasuries.png", "Treasury companies under stress",
            ("deleverage stress october-2025 --population november-2025 --drop 10:70:5",), "treasuries.md"),
 )  # fmt: skip
