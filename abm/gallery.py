@@ -28,6 +28,7 @@ class Figure:
     page: str = ""
 
 
+VARIANTS = '["as packaged","value capital near","beliefs"]'
 LISTED = (
     Figure("october-2025.png", "The evening of 10 October 2025, one seed: `overview.png` of a run",
            ("deleverage run october-2025",), "results.md"),
@@ -38,7 +39,7 @@ LISTED = (
     Figure("figures/growth.png", "Cost of a tick against accounts, resting orders and venues",
            ("python -m benchmarks.growth --out docs/figures/growth.png",), "performance.md"),
     Figure("figures/stylised-facts-variants.png", "Stylised facts of three variants",
-           ("""deleverage experiment stylised-facts --set 'variants=["as packaged","value capital near","beliefs"]'""",),
+           (f"deleverage experiment stylised-facts --set 'variants={VARIANTS}'",),
            "stylised-facts.md"),
     Figure("treasuries.png", "Treasury companies under stress",
            ("deleverage stress october-2025 --population november-2025 --drop 10:70:5",), "treasuries.md"),

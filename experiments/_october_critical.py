@@ -18,18 +18,13 @@ KEYS = (
     *("multiplier", "flow_branching_ratio", "flow_branching_ratio_10s", "flow_branching_ratio_300s", "branching_ratio"),
     *("fall_percent", "mean_field_n", "bad_debt_usd", "liquidated_usd"),
 )
-CROSSED = {
-    "multiplier": ("fall / news", 1.0),
-    "flow_branching_ratio": ("branching ratio", 0.5),
-    "mean_field_n": ("oracle n", 1.0),
-}
-"""Name and level of the ratios that are followed. A branching ratio that was lived through stays below one, or there
-would be no end: above a half most of what was liquidated goes back to other liquidations."""
+CROSSED = {"multiplier": "fall / news", "mean_field_n": "oracle n"}
+"""Ratios that can cross one. A branching ratio that was lived through stays below it, or there would be no end."""
 IMPLIED = {"flow": "flow_branching_ratio", "mean_field": "mean_field_n"}
 
 
 def critical_table(runs: Runs, cells: Sequence[Cell]) -> dict[str, Any]:
-    """One row a point with means over its runs, and where each ratio crosses its level.
+    """One row a point with means over its runs, and where each ratio crosses one.
 
     `flow_multiplier` is 1 / (1 - n) with the branching ratio by flow, what the cascade that was measured should have
     made of the news; `mean_field_multiplier` the same with the oracle's n, which knows only the calm book.
@@ -50,7 +45,7 @@ def critical_table(runs: Runs, cells: Sequence[Cell]) -> dict[str, Any]:
         "runs": len(every),
         "seeds": max((row["runs"] for row in table), default=0),
         "error": errors_of(every),
-        "crossings": {key: crossing(table, key, level) for key, (_, level) in CROSSED.items()},
+        "crossings": {key: crossing(table, key) for key in CROSSED},
     }
 
 
@@ -64,10 +59,10 @@ def _mean(rows: Sequence[Row], key: str) -> float | None:
     return float(values.mean()) if values.size else None
 
 
-def crossing(table: Sequence[Row], key: str, level: float = 1.0) -> list[Row]:
-    """For each leverage the depth (BTC) below which a ratio is above `level`, between points as on a log scale.
+def crossing(table: Sequence[Row], key: str) -> list[Row]:
+    """For each leverage the depth (BTC) below which a ratio is above one, between points as on a log scale.
 
-    The deepest such place. None: the ratio is above it nowhere (`above` False) or already in the deepest book (True).
+    The deepest such place. None: the ratio is above one nowhere (`above` False) or already in the deepest book (True).
     """
     found = []
     for leverage in sorted({row["leverage"] for row in table}):
@@ -75,11 +70,11 @@ def crossing(table: Sequence[Row], key: str, level: float = 1.0) -> list[Row]:
         mine.sort(key=lambda row: -row["depth_btc"])
         depth: float | None = None
         for thick, thin in pairwise(mine):
-            if thick[key] < level <= thin[key]:
-                share = (level - thick[key]) / (thin[key] - thick[key])
+            if thick[key] < 1 <= thin[key]:
+                share = (1 - thick[key]) / (thin[key] - thick[key])
                 depth = math.exp((1 - share) * math.log(thick["depth_btc"]) + share * math.log(thin["depth_btc"]))
                 break
-        found.append({"leverage": leverage, "depth_btc": depth, "above": bool(mine) and mine[0][key] >= level})
+        found.append({"leverage": leverage, "depth_btc": depth, "above": bool(mine) and mine[0][key] >= 1})
     return found
 
 
@@ -89,7 +84,7 @@ def place(one: Mapping[str, Any]) -> str:
 
 
 def critical_text(table: Mapping[str, Any]) -> str:
-    """The points, and where each ratio crosses its level."""
+    """The points, and where each ratio crosses one."""
     heads = ("leverage", "depth, BTC", "runs", "fall/news", "branching", "1/(1-n)", "oracle n", "1/(1-n)", "by causes")
     keys = (
         *("leverage", "depth_btc", "runs", "multiplier", "flow_branching_ratio", "flow_multiplier"),
@@ -97,7 +92,7 @@ def critical_text(table: Mapping[str, Any]) -> str:
     )
     lines = ["  " + "".join(f"{head:>12}" for head in heads)]
     lines += ["  " + "".join(f"{number(row[key]):>12}" for key in keys) for row in table["rows"]]
-    for key, (words, level) in CROSSED.items():
+    for key, words in CROSSED.items():
         places = [f"{one['leverage']}x {place(one)}" for one in table["crossings"][key]]
-        lines.append(f"  {words} above {level:g} below a depth of: {', '.join(places)}")
+        lines.append(f"  {words} above one below a depth of: {', '.join(places)}")
     return "\n".join(lines)

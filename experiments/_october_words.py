@@ -163,8 +163,8 @@ POINTS = {
 
 
 def critical_markdown(table: Table) -> str:
-    """Where each ratio crosses its level, and every point."""
-    heads = ("highest leverage", *(f"{words} above {level:g} below" for words, level in CROSSED.values()))
+    """Where each ratio crosses one, and every point."""
+    heads = ("highest leverage", *(f"{words} above 1 below" for words in CROSSED.values()))
     leverages = [one["leverage"] for one in table["crossings"]["multiplier"]]
     rows = [
         (f"{leverage}x", *(place(next(o for o in table["crossings"][key] if o["leverage"] == leverage))

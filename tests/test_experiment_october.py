@@ -268,7 +268,7 @@ def test_every_part_runs_resumes_and_draws(tmp_path: Path) -> None:
         saved = json.loads((tmp_path / name / "tables.json").read_text(encoding="utf-8"))
         assert len(saved["tables"]) == len(part["tables"])
         assert list((tmp_path / name).glob("*.png"))
-    assert "Insurance fund" in text(results) and "fall / news above 1 below" in critical_text(
+    assert "Insurance fund" in text(results) and "above one below" in critical_text(
         results["parts"]["critical"]["tables"][0]
     )
     assert october.draw(results, tmp_path / "first.png").stat().st_size > 10_000
