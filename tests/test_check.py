@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from abm.check import check
+from abm.check_worlds import all_kinds
 from abm.cli import _run
 from abm.settings import SettingsError
 from abm.traders import kinds
@@ -38,6 +39,13 @@ def test_a_sound_trader_passes(name: str) -> None:
     found = check(f"tests.own_trader:{name}", SHORT)
     assert all(one.ok for one in found), [one for one in found if not one.ok]
     assert len({one.check for one in found}) == 10
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", all_kinds())
+def test_every_kind_of_the_package_passes(kind: str) -> None:
+    found = check(kind)
+    assert all(one.ok for one in found), [one for one in found if not one.ok]
 
 
 @pytest.mark.parametrize("name", FAULTY)

@@ -84,7 +84,10 @@ class RetailCohort(Participant):
     row_kind = RETAIL
     parameters_class = RetailParameters
     parameters: RetailParameters
-    example: ClassVar[Mapping[str, Any]] = {"accounts": 200, "open_interest_coins": 50.0, "review_s": 20.0}
+    example: ClassVar[Mapping[str, Any]] = {
+        **{"accounts": 200, "open_interest_coins": 50.0, "entrant_short_coins": 4.0, "entrant_long_coins": 3.0},
+        **{"news_coins": 2.0, "review_s": 20.0},
+    }
 
     def __init__(self, model: Any, parameters: RetailParameters) -> None:
         super().__init__(model, parameters)
