@@ -89,7 +89,7 @@ ROWS: tuple[System, ...] = (
            _picture("etf-outflow")),
     System(10, "remedies of a regulator, each a switchable policy",
            ("deleverage compare october-2025 --set policies.leverage_cap.most=10", _experiment("october")),
-           "figures/october/leverage-cap.png", "eight pairs on October alone"),
+           "figures/october/leverage-cap.png", "eight pairs on October and on September"),
     System(11, "remedies of a trader: size, diversification, stablecoin reserve, and survival",
            (_run("reserve-and-stops"),), _picture("reserve-and-stops")),
     System(12, "venues that compete by leverage and fees, up to 1001x", (_run("leverage-arms-race"),),
