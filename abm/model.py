@@ -355,6 +355,9 @@ class Collector(mesa.DataCollector):
 
     def collect(self, model: MarketModel) -> None:
         """Append this tick's numbers."""
+        when = getattr(self, "_collection_steps", None)
+        if when is not None:  # Mesa 3.5: `batch_run` reads nothing that has no time beside it
+            when.append(model.time)
         for name, report in self.model_reporters.items():
             self.model_vars[name].append(report(model))
 
